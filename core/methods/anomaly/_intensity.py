@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.training.run import Run
 
-AT_ONCE = 32  # pictures read at a time
+AT_ONCE = 32  # pictures read at a time, at most
+VALUES_AT_ONCE = 1 << 24  # of these pictures, of all channels
 OF_SCAN = 48  # pictures of a scan, evenly taken, that its median and spread come from
 OF_TRAIN = 256  # normal pictures that the usual median, spread and thresholds come from
 CHOSEN_ON = 96  # validation pictures that channel and direction are chosen on, marked and not
+PIXELS = 1 << 16  # of each of them, evenly taken, at most
 NARROWEST = 1e-3  # of the data's range: the least spread brightness is measured by
 BACKGROUND = -10.0  # of maps: below whatever is in the foreground, which is about 0 where usual
 UNITS = {"brighter": "brighter than", "darker": "darker than", "either": "from"}
@@ -43,6 +45,16 @@ class Choice(NamedTuple):
         return f"robust standard deviations {UNITS[self.look_for]} {where}, channel {self.channel}"
 
 
+class Scaled(NamedTuple):
+    """Pictures on the scale float32 [b,C,S,S], 0 in the background, their foreground bool [b,S,S],
+    and the foreground at their own size bool [b,H,W].
+    """
+
+    z: np.ndarray
+    body: np.ndarray
+    whole: np.ndarray
+
+
 class Intensity:
     """The scale: median and robust standard deviation (1.4826 median absolute deviations) float32
     [C] of the foreground of normal training pictures; `whose` "scan", "picture" or "training
@@ -57,12 +69,21 @@ class Intensity:
         self.whose, self.background = whose, background
 
     def state(self) -> dict[str, Any]:
-        names = ("middle", "spread", "whose", "background")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "middle": self.middle,
+            "spread": self.spread,
+            "whose": self.whose,
+            "background": float(self.background),
+        }
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Intensity:
-        return cls(**{k: v if isinstance(v, str) else np.asarray(v) for k, v in state.items()})
+        return cls(
+            np.asarray(state["middle"]),
+            np.asarray(state["spread"]),
+            str(state["whose"]),
+            float(state["background"]),
+        )
 
     @classmethod
     def fit(cls, normal: Dataset, whose: str, background: float) -> Intensity:
@@ -70,31 +91,29 @@ class Intensity:
         channels = normal.shape[0]
         usual = (np.zeros(channels, np.float32), np.ones(channels, np.float32))
         x = normal.inputs(evenly(len(normal)))
-        return cls(*(_location(x, background) or usual), whose, background)
+        middle, spread = _location(x, background) or usual
+        return cls(middle, spread, whose, background)
 
     # -- pictures on the scale ---------------------------------------------------------------------
-    def scaled(
-        self, data: Dataset, run: Run, side: int = 0
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield pictures of `data` on the scale float32 [b,C,H,W], 0 in the background, and their
-        foreground bool [b,H,W]; brought to `side` pixels a side where it is not 0. Raises
-        Cancelled before each batch.
+    def scaled(self, data: Dataset, run: Run, side: int = 0) -> Iterator[Scaled]:
+        """Yield pictures of `data` on the scale, `batches` of them; brought to `side` pixels a side
+        where it is not 0. Raises Cancelled before each batch.
         """
         import torch
 
         scans = self._of_scans(data, run) if self.whose == "scan" else {}
         groups = data.groups if scans else None
-        for start in range(0, len(data), AT_ONCE):
+        for at in batches(data, side):
             run.check()
-            at = np.arange(start, min(start + AT_ONCE, len(data)))
             x = data.inputs(at)
+            whole: np.ndarray = np.any(x > self.background, axis=1)
             if side:
                 x = _slices.at_side(torch.from_numpy(x), side).numpy()
             scan = [None if groups is None else scans.get(groups[k]) for k in at]
             own = [self._own(picture, one) for picture, one in zip(x, scan)]
             middle, spread = (np.stack(v)[:, :, None, None] for v in zip(*own))
-            body = (x > self.background).any(1)
-            yield ((x - middle) / spread * body[:, None]).astype(np.float32), body
+            body: np.ndarray = np.any(x > self.background, axis=1)
+            yield Scaled(((x - middle) / spread * body[:, None]).astype(np.float32), body, whole)
 
     def _own(
         self, x: np.ndarray, scan: tuple[np.ndarray, np.ndarray] | None
@@ -122,6 +141,16 @@ class Intensity:
             ):
                 found[name] = scale
         return found
+
+
+def batches(data: Dataset, side: int = 0) -> list[np.ndarray]:
+    """Positions of the pictures of `data`, at most 32 together, fewer where they are large or of
+    many channels.
+    """
+    channels, *size = data.shape
+    values = int(channels * np.prod([side, side] if side else size))
+    many = int(np.clip(VALUES_AT_ONCE // values, 1, AT_ONCE))
+    return [np.arange(k, min(k + many, len(data))) for k in range(0, len(data), many)]
 
 
 def evenly(n: int, many: int = OF_TRAIN) -> np.ndarray:
@@ -190,12 +219,19 @@ def choose(
     others = np.flatnonzero(val.outlined & ~marked)
     half = np.flatnonzero(marked)[evenly(int(marked.sum()), CHOSEN_ON // 2)]
     some = val.take(np.sort(np.concatenate([half, others[evenly(len(others), CHOSEN_ON // 2)]])))
-    z, body = map(np.concatenate, zip(*scale.scaled(some, run)))
-    truth = some.mask()
+    every = [Choice(c, d) for c in channels for d in directions]
+    step = max(1, int(np.prod(data.shape[1:])) // max(1, PIXELS // -(-len(every) // 8)))
+    heats: list[list[np.ndarray]] = [[] for _ in every]
+    for z, body, _ in scale.scaled(some, run):
+        for one, heat in zip(every, heats):
+            whole = heat_of(z, body, one, smooth)
+            heat.append(whole.reshape(len(whole), -1)[:, ::step].ravel())
+    truth = some.mask().reshape(len(some), -1)[:, ::step].ravel()
+    if not truth.any():
+        return every[0], []
     found = [
-        Choice(c, d, _precision(heat_of(z, body, Choice(c, d), smooth), truth))
-        for c in channels
-        for d in directions
+        one._replace(precision=_precision(np.concatenate(heat), truth))
+        for one, heat in zip(every, heats)
     ]
     return max(found, key=lambda one: one.precision or 0.0), found
 
@@ -203,7 +239,7 @@ def choose(
 def _precision(heat: np.ndarray, truth: np.ndarray) -> float:
     from sklearn.metrics import average_precision_score
 
-    return float(average_precision_score(truth.ravel(), heat.ravel()))
+    return float(average_precision_score(truth, heat))
 
 
 def no_channel(channel: int, data: Dataset) -> str | None:

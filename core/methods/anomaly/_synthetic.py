@@ -1,4 +1,4 @@
-"""Synthetic lesions in normal pictures, and what a pixel classifier is told of a pixel."""
+"""Synthetic lesions in normal pictures, and the features of a pixel that a classifier gets."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def with_spots(
     return out
 
 
-def describe(z: np.ndarray, body: np.ndarray, channel: int) -> np.ndarray:
-    """Return what the classifier is told of each pixel, float32 [n,S,S,d]: the value of each
-    channel, that of `channel` first; their local means within the foreground at four scales; the
-    highest and lowest value of `channel` nearby; and how far the pixel is from the background.
+def pixel_features(z: np.ndarray, body: np.ndarray, channel: int) -> np.ndarray:
+    """Return the features of each pixel, float32 [n,S,S,d]: the value of each channel, that of
+    `channel` first; their local means within the foreground at four scales; the highest and lowest
+    value of `channel` nearby; and how far the pixel is from the background.
     """
     from scipy.ndimage import (
         distance_transform_edt,
@@ -84,11 +84,11 @@ def describe(z: np.ndarray, body: np.ndarray, channel: int) -> np.ndarray:
 
 
 def some_pixels(
-    told: np.ndarray, where: np.ndarray, body: np.ndarray, many: int, rng: np.random.Generator
+    features: np.ndarray, where: np.ndarray, body: np.ndarray, many: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most `many` pixels [m,d] of `told` [n,S,S,d], and whether each is of a spot, bool [m]: all
-    of spots and three times as many others where there is room; the soft borders of spots are left
-    out.
+    """At most `many` pixels [m,d] of `features` [n,S,S,d], and whether each is of a spot, bool [m]:
+    all of spots and three times as many others where there is room; the soft borders of spots are
+    left out.
     """
     inside = np.flatnonzero(body & (where > INSIDE))
     beside = np.flatnonzero(body & (where < OUTSIDE))
@@ -96,4 +96,4 @@ def some_pixels(
     at = np.concatenate([inside, rng.choice(beside, few, replace=False)])
     if len(at) > many:
         at = rng.choice(at, many, replace=False)
-    return told.reshape(-1, told.shape[-1])[at], where.ravel()[at] > INSIDE
+    return features.reshape(-1, features.shape[-1])[at], where.ravel()[at] > INSIDE

@@ -83,7 +83,7 @@ class Brightness(Method):
     def _maps(self, data: Dataset, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Heat float32 and foreground bool [n,H,W] of the rows of `data`, and scores [n]."""
         found = []
-        for z, body in self.scale_.scaled(data, run):
+        for z, body, _ in self.scale_.scaled(data, run):
             found.append((_intensity.heat_of(z, body, self.choice, self.params.smooth), body))
         heat, body = map(np.concatenate, zip(*found))
         return heat, body, _residuals.case_score(heat).astype(np.float32)

@@ -15,8 +15,9 @@ Cost
 Differences from the paper
     The reference interpolates patches of other pictures and trains a network to name the factor;
     here spots are added, and trees look at a pixel and its surroundings. The shape of spots, the
-    strengths, the columns, that more brightness may never count for less (a monotonic constraint),
-    and adding brightness are ours, chosen on two patients with multiple sclerosis.
+    strengths, the features, that a brighter pixel in the same surroundings may never count for less
+    (a monotonic constraint), and adding brightness are ours, chosen on two patients with multiple
+    sclerosis.
 
 Reference
     Tan, Hou, Batten, Qiu, Kainz, Detecting outliers with foreign patch interpolation, Machine
@@ -83,32 +84,33 @@ class SyntheticAnomalies(Method):
         run.note(_intensity.describe_choice(choice, tried, p.channel, p.look_for))
         train = train.take(np.argsort(train.rows))
         train = train.take(_intensity.evenly(len(train), p.pictures))
-        self.trees_ = Trees.mean([self._classifier(train, run, k) for k in range(p.draws)])
+        fitted, x = zip(*(self._classifier(train, run, k) for k in range(p.draws)))
+        self.trees_ = Trees.mean(list(fitted), x[0])
         self._calibrate(normal.take(np.argsort(normal.rows)), run)
 
-    def _classifier(self, train: Dataset, run: Run, draw: int) -> Any:
-        """Return a classifier fitted on spots drawn anew into the pictures of `train`."""
+    def _classifier(self, train: Dataset, run: Run, draw: int) -> tuple[Any, np.ndarray]:
+        """Return a classifier fitted on new spots in the pictures of `train`, and 2,000 of the
+        pixels [n,d] it learned from.
+        """
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         p, sign = self.params, SIGN[self.look_for_]
         rng = np.random.default_rng([run.seed, draw])
-        many = -(-p.pixels // -(-len(train) // _intensity.AT_ONCE))  # of each batch of pictures
-        told, truth = [], []
-        for z, body in self.scale_.scaled(train, run, int(p.side)):
-            if not body.any():
-                continue
+        many = -(-p.pixels // len(_intensity.batches(train, int(p.side))))
+        features, truth = [], []
+        for z, body, _ in self.scale_.scaled(train, run, int(p.side)):
             where = _synthetic.spots(body, rng)
             changed = _synthetic.with_spots(z, where, self.channel_, sign, p.others, rng)
-            x = _synthetic.describe(changed, body, self.channel_)
+            x = _synthetic.pixel_features(changed, body, self.channel_)
             x, y = _synthetic.some_pixels(x, where, body, many, rng)
-            told.append(x)
+            features.append(x)
             truth.append(y)
         if len(np.unique(np.concatenate(truth) if truth else [])) < 2:
             raise UserError(
                 f"{self.title} found no foreground in the normal pictures to draw spots into: all"
                 f" pixels are at most {p.background:g} (“background”) of the data's range."
             )
-        x, y = np.concatenate(told), np.concatenate(truth)
+        x, y = np.concatenate(features), np.concatenate(truth)
         grows = np.zeros(x.shape[1], int)
         grows[0] = sign
         found = HistGradientBoostingClassifier(
@@ -121,51 +123,48 @@ class SyntheticAnomalies(Method):
             random_state=run.seed + draw,
         ).fit(x, y)
         run.report(draw, loss=_log_loss(found, x, y))
-        return found
+        return found, x[:: max(1, len(x) // 2000)]
 
     def _calibrate(self, normal: Dataset, run: Run) -> None:
         """Learn how widely normal pixels vary, and the thresholds."""
         some = normal.take(_intensity.evenly(len(normal)))
-        odds, bright, body = map(np.concatenate, zip(*self._parts(some, run)))
+        odds, bright, body, _ = map(np.concatenate, zip(*self._parts(some, run)))
         odds, bright = odds[body], bright[body]
         self.middle_ = float(np.median(odds)) if len(odds) else 0.0
         self.spread_ = float(max(odds.std(), 1e-3)) if len(odds) else 1.0
         self.bright_spread_ = float(max(bright.std(), 1e-3)) if len(bright) else 1.0
-        heat, body, score = map(np.concatenate, zip(*self._heats(some, run)))
+        heat, body, _, score = map(np.concatenate, zip(*self._heats(some, run)))
         self.pixel_threshold_ = _residuals.pixel_threshold(heat, body, self.params.healthy)
         self.threshold_ = float(np.quantile(score, 0.95))
 
-    def _parts(
-        self, data: Dataset, run: Run
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _parts(self, data: Dataset, run: Run) -> Iterator[tuple[np.ndarray, ...]]:
         """Yield log-odds, brightness in the direction looked for, and foreground, each [b,S,S] at
-        the working size.
+        the working size, and the foreground at the pictures' own, [b,H,W].
         """
-        for z, body in self.scale_.scaled(data, run, int(self.params.side)):
+        for z, body, whole in self.scale_.scaled(data, run, int(self.params.side)):
             odds = np.zeros(body.shape, np.float32)
             if body.any():
-                odds[body] = self.trees_(_synthetic.describe(z, body, self.channel_)[body])
-            yield odds, _intensity.towards(z[:, self.channel_], self.look_for_), body
+                odds[body] = self.trees_(_synthetic.pixel_features(z, body, self.channel_)[body])
+            yield odds, _intensity.towards(z[:, self.channel_], self.look_for_), body, whole
 
-    def _heats(
-        self, data: Dataset, run: Run
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield heat float32 and foreground bool [b,S,S] at the working size, and scores [b]."""
+    def _heats(self, data: Dataset, run: Run) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield heat float32 and foreground bool [b,S,S] at the working size, foreground [b,H,W] at
+        the pictures' own, and scores [b].
+        """
         p = self.params
-        for odds, bright, body in self._parts(data, run):
+        for odds, bright, body, whole in self._parts(data, run):
             learned = (odds - self.middle_) / self.spread_
             heat = (learned + p.brightness * bright / self.bright_spread_) / (1 + p.brightness)
             heat = np.maximum(_intensity.blurred(heat, body, p.smooth), _intensity.BACKGROUND)
             heat = np.where(body, heat, _intensity.BACKGROUND).astype(np.float32)
-            yield heat, body, _residuals.case_score(heat).astype(np.float32)
+            yield heat, body, whole, _residuals.case_score(heat).astype(np.float32)
 
     def maps(self, data: Dataset, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """Return heat float32 [n,H,W], at the size of the pictures, and scores [n] of the rows."""
         size, heats, scores = (data.shape[1], data.shape[2]), [], []
-        for heat, body, score in self._heats(data, run):
-            inside = _slices.resized(body.astype(np.float32), size) > 0.5
+        for heat, body, whole, score in self._heats(data, run):
             heat = _slices.resized(np.where(body, heat, 0), size)
-            heats.append(np.where(inside, heat, _intensity.BACKGROUND).astype(np.float32))
+            heats.append(np.where(whole, heat, _intensity.BACKGROUND).astype(np.float32))
             scores.append(score)
         return np.concatenate(heats), np.concatenate(scores)
 
