@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from core.artifacts.tables import Metric
+from core.errors import UserError
 from core.methods.anomaly import _slices
 
 if TYPE_CHECKING:
@@ -205,8 +206,13 @@ def choose(
     What is not set (`channel` -1, `look_for` "automatic") is what gives the highest average
     precision of pixels marked in validation pictures, at most 96 of them, marked ones and others
     evenly taken; where nothing is marked there, the first channel and brighter. Test pictures are
-    never looked at.
+    never looked at. UserError where there is no such channel.
     """
+    if channel >= data.shape[0]:
+        raise UserError(
+            f"There is no channel {channel}; these pictures have {data.shape[0]}, counted from 0"
+            " (-1 = automatic)."
+        )
     val = data.part("val")
     marked = np.zeros(len(val), bool)
     if val.masks is not None and len(val):
@@ -240,16 +246,6 @@ def _precision(heat: np.ndarray, truth: np.ndarray) -> float:
     from sklearn.metrics import average_precision_score
 
     return float(average_precision_score(truth, heat))
-
-
-def no_channel(channel: int, data: Dataset) -> str | None:
-    """Why pictures of `data` have no such channel, in one sentence; None when they do."""
-    if channel < data.shape[0]:
-        return None
-    return (
-        f"There is no channel {channel}; these pictures have {data.shape[0]}, counted from 0 (-1 ="
-        " automatic)."
-    )
 
 
 def describe_choice(choice: Choice, tried: list[Choice], channel: int, look_for: str) -> str:

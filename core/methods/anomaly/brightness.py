@@ -60,9 +60,6 @@ class Brightness(Method):
     gradients = False
     rival_for = ("unusual",)
 
-    def declines(self, data: Dataset) -> str | None:
-        return _intensity.no_channel(self.params.channel, data)
-
     def fit(self, data: Dataset, run: Run) -> None:
         p = self.params
         train, normal = _slices.find_healthy(data, f"{self.title} needs normal pictures to compare")

@@ -67,9 +67,6 @@ class SyntheticAnomalies(Method):
     tiny = {"draws": 1, "trees": 10, "side": 64, "pictures": 16, "pixels": 4000}
     presets = {"fast": {"draws": 3}, "standard": {"draws": 6}, "thorough": {"draws": 12}}
 
-    def declines(self, data: Dataset) -> str | None:
-        return _intensity.no_channel(self.params.channel, data)
-
     @property
     def choice(self) -> _intensity.Choice:
         return _intensity.Choice(int(self.channel_), str(self.look_for_))
