@@ -20,7 +20,7 @@ from core.method import Method, BaseParams, Takes, param
 
 
 class Brightness(Method):
-    id = "brightness"
+    id = "odd_brightness"
     title = "Odd brightness"
     takes = Takes(("image",), trains=False, deterministic=True)
     gives = (AnomalyMaps, Embedding)
@@ -66,7 +66,7 @@ print("drawn")
 def lightbox(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plugin")
     (folder / "methods").mkdir()
-    (folder / "methods" / "brightness.py").write_text(textwrap.dedent(TOY))
+    (folder / "methods" / "odd_brightness.py").write_text(textwrap.dedent(TOY))
     env = os.environ | {
         "LIGHTBOX_METHODS": str(folder / "methods"),
         "LIGHTBOX_HOME": str(folder / "home"),
@@ -89,9 +89,9 @@ def lightbox(tmp_path_factory):
 
 def test_a_toy_method_is_listed_trained_measured_and_drawn(lightbox, tmp_path):
     listed = {m["id"]: m for m in json.loads(lightbox("methods", "--json"))["methods"]}
-    assert listed["brightness"]["params"]["power"]["max"] == 4.0
+    assert listed["odd_brightness"]["params"]["power"]["max"] == 4.0
     lightbox("samples")
-    run = json.loads(lightbox("train", "digits", "brightness", "-p", "power=2", "--json"))
+    run = json.loads(lightbox("train", "digits", "odd_brightness", "-p", "power=2", "--json"))
     assert run["status"] == "done"
     assert {a["type"].lower() for a in run["artifacts"]} >= {"embedding", "anomalymaps"}
     assert run["metrics"], "the measures that fit ran by themselves"

@@ -26,19 +26,21 @@ def pictures(channels=2, dark=0.4, dtype="f4", card=None):
     )  # fmt: skip
 
 
-def stored(monkeypatch, **values):
-    """Evidence by method: pairs of its average precision and the rival's, one a table."""
+def stored(monkeypatch, title="patient", cases=None, **values):
+    """Evidence by method: its average precision, the least over seeds, and the rival's, one triple
+    a table; `cases`, its AUROC of cases and the rival's.
+    """
+
+    def table(id, measure, own, least, other):
+        name = f"FLAIR {RIVAL.id} alone"
+        rows = [{"name": id, "value": own, "low": least}, {"name": name, "value": other}]
+        data = f"{recommend.LESIONS}, one held out"
+        return {"title": title, "data": data, "measure": measure, "rows": rows}
 
     def load(id):
-        tables = [
-            {
-                "title": f"patient {k}",
-                "data": "ms_lesion_mri, one held out",
-                "measure": "pixel average precision",
-                "rows": [{"name": id, "value": own}, {"name": f"FLAIR {RIVAL.id}", "value": other}],
-            }
-            for k, (own, other) in enumerate(values.get(id, []))
-        ]
+        tables = [table(id, recommend.MEASURE, *v) for v in values.get(id, [])]
+        if cases:
+            tables.append(table(id, recommend.CASES, cases[0], None, cases[1]))
         return {"tables": tables} if tables else None
 
     monkeypatch.setattr(recommend, "load_evidence", load)
@@ -59,27 +61,60 @@ def test_what_the_data_is_like_is_told_by_channels_background_and_unit(made, lik
     assert find_likeness(pictures(**made)) == like
 
 
+LIKE = recommend.LESIONS
+
+
 def test_the_method_furthest_ahead_of_the_rival_is_offered(monkeypatch):
-    stored(monkeypatch, ear=[(0.7, 0.6), (0.1, 0.09)], strega=[(0.61, 0.6)])
-    advice = advise(pictures(), [*LEARNED, RIVAL], RIVAL)
+    stored(
+        monkeypatch,
+        ear=[(0.7, 0.68, 0.6), (0.1, None, 0.09)],
+        strega=[(0.61, 0.605, 0.6)],
+    )
+    advice = advise(LIKE, [*LEARNED, RIVAL], RIVAL)
     assert advice.kind is methods()["ear"]
     assert "0.70 against 0.60; 0.10 against 0.09" in advice.why
+    assert "same patients" not in advice.why
+    assert "look at both" not in advice.why
 
 
-def test_ahead_on_one_patient_but_not_on_the_other_is_not_ahead(monkeypatch):
-    stored(monkeypatch, ear=[(0.9, 0.6), (0.08, 0.09)])
-    advice = advise(pictures(), LEARNED, RIVAL)
+def test_what_speaks_against_the_method_offered_is_said_too(monkeypatch):
+    stored(monkeypatch, f"x ({recommend.TUNED})", (0.92, 0.99), ear=[(0.7, 0.68, 0.6)])
+    why = advise(LIKE, LEARNED, RIVAL).why
+    assert "its settings were chosen on the same patients" in why
+    assert "told as well or better, so look at both" in why
+
+
+@pytest.mark.parametrize("second", [(0.08, 0.08, 0.09), (0.1, 0.085, 0.09)])
+def test_ahead_on_one_patient_or_with_some_seeds_is_not_ahead(monkeypatch, second):
+    stored(monkeypatch, ear=[(0.9, 0.9, 0.6), second])
+    advice = advise(LIKE, LEARNED, RIVAL)
     assert advice.kind is RIVAL
-    assert "no learned method found marked pixels better" in advice.why
+    assert "no learned method" in advice.why
+
+
+def test_a_slow_method_is_not_offered(monkeypatch):
+    stored(monkeypatch, ear=[(0.9, 0.9, 0.6)], strega=[(0.7, 0.7, 0.6)])
+    advice = advise(LIKE, LEARNED, RIVAL, lambda kind: kind.id != "ear")
+    assert advice.kind is methods()["strega"]
+    assert advise(LIKE, LEARNED, RIVAL, lambda kind: False).kind is RIVAL
 
 
 def test_without_a_benchmark_on_such_data_nothing_is_claimed(monkeypatch):
-    stored(monkeypatch, ear=[(0.9, 0.6)])
-    advice = advise(pictures(channels=1), LEARNED, RIVAL)
-    assert advice.kind is None
-    assert "compare the two" in advice.why
-    stored(monkeypatch)
-    assert advise(pictures(), LEARNED, RIVAL).kind is None
+    stored(monkeypatch, ear=[(0.9, 0.9, 0.6)])
+    for like in ("", recommend.CT):
+        advice = advise(like, LEARNED, RIVAL)
+        assert advice.kind is None
+        assert "try both" in advice.why
+
+
+def test_every_kind_of_data_that_is_recognised_has_words_and_stored_benchmarks():
+    for like in (recommend.LESIONS, recommend.CT):
+        assert like in recommend.LIKE
+        assert any(
+            recommend.compare_with_rival(kind, like, RIVAL)
+            for kind in methods().values()
+            if kind is not RIVAL
+        )
 
 
 def test_a_method_that_does_not_fit_is_not_among_them():

@@ -104,6 +104,15 @@ def test_a_view_of_some_volumes_in_another_order_gives_their_slices():
     )
 
 
+def test_all_slices_in_use_are_those_of_the_volumes_in_use():
+    data = small()
+    in_use = replace(data, at=np.array([2, 7]), kept=np.array([2, 5, 7]))
+    every = as_slices(in_use.take(np.array([1]))).every
+    wanted = np.concatenate([np.arange(v * DEPTH, (v + 1) * DEPTH) for v in (2, 5, 7)])
+    np.testing.assert_array_equal(every.rows, wanted)
+    np.testing.assert_array_equal(every.raw(np.array([DEPTH]))[0], data.samples[5, :, 0])
+
+
 def test_slices_of_a_stored_volume_are_read_volume_by_volume(tmp_path, monkeypatch):
     data = small().save(tmp_path)
     read = []

@@ -19,7 +19,7 @@ from core.method import Goal, Method
 from core.registry import methods, rivals, suggested
 from core.training.compatibility import why_not
 from core.training.presets import cases, preset
-from core.training.recommend import advise, finds_alone
+from core.training.recommend import advise, find_likeness, finds_alone
 from core.training.time_estimate import estimate, guess_seconds
 
 # seconds: the first method that is expected to take no longer is taken, else the quickest
@@ -91,7 +91,12 @@ def ask(data: Dataset) -> None:
         beside = [kind for kind in rivals(goal) if why_not(kind, of) is None]
         why, kinds = "", suggested(goal)
         if beside:
-            advice = advise(of, [k for k in methods().values() if finds_alone(k, of)], beside[0])
+            advice = advise(
+                _likeness(str(ws.home), data.hash, data.name),
+                [kind for kind in methods().values() if finds_alone(kind, of)],
+                beside[0],
+                lambda kind: guess(kind)[0] <= PATIENCE,
+            )
             why = advice.why
             kinds = [advice.kind] if advice.kind else kinds
         guesses = [guess(kind) for kind in kinds if why_not(kind, of) is None]
@@ -128,6 +133,11 @@ def ask(data: Dataset) -> None:
                     st.rerun()
         for said in filter(None, (why, whose if goal == "unusual" else "")):
             st.caption(said)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _likeness(home: str, hash: str, name: str) -> str:
+    return find_likeness(state.workspace().dataset(name))
 
 
 def normal_cases(data: Dataset) -> tuple[Dataset, str]:

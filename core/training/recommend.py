@@ -5,7 +5,9 @@ say is the best, and never without the cheap rival it had to beat.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +18,14 @@ from core.method import Method
 from core.training.compatibility import why_not
 
 MEASURE = "pixel average precision"
+CASES = "case AUROC (highest heat)"
 LESIONS = "ms_lesion_mri"  # how the data of tables about MR with real lesions is called
 CT = "nnunet_example_ct"
+LIKE = {
+    LESIONS: "MR with lesions of multiple sclerosis",
+    CT: "a CT with parts of other places pasted in",
+}
+TUNED = "choices were made on this patient"  # in the title of a table whose data is not new
 LOOKED_AT = 64  # pictures that what the data is like is told by
 DARK, SHARE = 0.02, 0.1  # of the range, and of the pixels: this dark, and this many, is background
 
@@ -49,29 +57,46 @@ def find_likeness(data: Dataset) -> str:
     return LESIONS if (x <= DARK).all(1).mean() >= SHARE else ""
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """A method and the rival in one stored table: its title, the method's value and the least of
+    its seeds, and the highest value of the rival.
+    """
+
+    title: str
+    own: float
+    least: float
+    other: float
+
+
 def compare_with_rival(
-    kind: type[Method], like: str, rival: type[Method]
-) -> list[tuple[str, float, float]]:
-    """Return (title, value, the rival's value) of each stored table of `kind` on data called `like`
-    that holds the rival: the highest row whose name has the rival's id in it.
+    kind: type[Method], like: str, rival: type[Method], measure: str = MEASURE
+) -> list[Comparison]:
+    """Return what each stored table of `kind` on data called `like` says by `measure`, where it has
+    rows whose name has the rival's id in it.
     """
     found = []
     for table in (load_evidence(kind.id) or {"tables": []})["tables"]:
-        if not table["data"].startswith(like) or table["measure"] != MEASURE:
+        if not table["data"].startswith(like) or table["measure"] != measure:
             continue
         own, others = table["rows"][0], table["rows"][1:]
         values = [r["value"] for r in others if rival.id in r["name"]]
         if values:
-            found.append((table["title"], own["value"], max(values)))
+            found.append(Comparison(table["title"], own["value"], _least(own), max(values)))
     return found
 
 
-def advise(data: Dataset, kinds: list[type[Method]], rival: type[Method]) -> Advice:
-    """Return which of `kinds`, methods that fit `data`, to offer: that which beat the `rival` in
-    every stored table on data like this, by the largest mean factor; the rival itself where none
-    did; and nothing where no data like this was measured.
+def advise(
+    like: str,
+    kinds: list[type[Method]],
+    rival: type[Method],
+    is_quick: Callable[[type[Method]], bool] = lambda kind: True,
+) -> Advice:
+    """Return which of `kinds`, methods that fit data `like` what was measured (`find_likeness`), to
+    offer: of those quick enough that which beat the `rival` in every stored table, with every seed,
+    by the largest mean factor; the rival itself where none did; and nothing where no data like this
+    was measured.
     """
-    like = find_likeness(data)
     name = rival.title[0].lower() + rival.title[1:]
     measured = (
         {k: compare_with_rival(k, like, rival) for k in kinds if k is not rival} if like else {}
@@ -80,27 +105,43 @@ def advise(data: Dataset, kinds: list[type[Method]], rival: type[Method]) -> Adv
     if not measured:
         return Advice(
             None,
-            f"No method was measured against {name} on data like this, so compare the two: where"
-            " what is ill is bright or dark, the simple one is often as good.",
+            f"No method here was measured against {name} on pictures like these, so try both: where"
+            " what is ill is bright or dark, the simple one often finds it as well.",
         )
-    ahead = {k: _gain(t) for k, t in measured.items() if all(own > other for _, own, other in t)}
+    ahead = {
+        k: _gain(t)
+        for k, t in measured.items()
+        if all(c.least > c.other for c in t) and is_quick(k)
+    }
     if not ahead:
         return Advice(
             rival,
-            f"On data like this no learned method found marked pixels better than {name} in our"
-            " benchmarks, so it is what is offered.",
+            f"{rival.title} is offered: on {LIKE[like]} no learned method that is quick enough"
+            " marked pixels better in our benchmarks.",
         )
     best = max(ahead, key=lambda k: ahead[k])
-    figures = "; ".join(f"{own:.2f} against {other:.2f}" for _, own, other in measured[best])
-    return Advice(
-        best,
-        f"On data like this it found marked pixels better than {name} in our benchmarks (average"
-        f" precision {figures}, by patient); look at both.",
-    )
+    tables = measured[best]
+    figures = "; ".join(f"{c.own:.2f} against {c.other:.2f}" for c in tables)
+    tuned = all(TUNED in c.title for c in tables)
+    cases = compare_with_rival(best, like, rival, CASES)
+    words = [
+        f"{best.title} is offered first: on {LIKE[like]} it marked pixels better than {name}"
+        f" (average precision {figures})",
+        ", though its settings were chosen on the same patients." if tuned else ".",
+    ]
+    if any(c.own <= c.other for c in cases):
+        words.append(
+            f" Which slices hold anything, {name} told as well or better, so look at both."
+        )
+    return Advice(best, "".join(words))
 
 
-def _gain(tables: list[tuple[str, float, float]]) -> float:
-    return float(np.mean([math.log(max(own, 1e-9) / max(other, 1e-9)) for _, own, other in tables]))
+def _least(row: dict[str, Any]) -> float:
+    return row["value"] if row["low"] is None else row["low"]
+
+
+def _gain(tables: list[Comparison]) -> float:
+    return float(np.mean([math.log(max(c.own, 1e-9) / max(c.other, 1e-9)) for c in tables]))
 
 
 def finds_alone(kind: type[Method], data: Dataset) -> bool:

@@ -83,7 +83,9 @@ def test_discs_of_the_test_part_are_found_and_their_cases_lead():
     truth, heat = data.mask()[test], given["anomalymaps"].map[test]
     assert average_precision_score(truth.ravel(), heat.ravel()) > 0.95
     ill = truth.any((1, 2))
-    assert given["anomalymaps"].score[test][ill].min() > given["anomalymaps"].score[test][~ill].max()
+    assert (
+        given["anomalymaps"].score[test][ill].min() > given["anomalymaps"].score[test][~ill].max()
+    )
     marked = heat > method.pixel_threshold_
     assert marked[truth].mean() > 0.95
     assert marked[~truth & body()].mean() < 0.02
@@ -91,9 +93,7 @@ def test_discs_of_the_test_part_are_found_and_their_cases_lead():
 
 def test_marks_of_the_test_part_are_never_looked_at():
     data = heads()
-    other = Dataset(
-        "heads", "image", data.table, data.samples, data.masks.copy(), roles=data.roles
-    )
+    other = Dataset("heads", "image", data.table, data.samples, data.masks.copy(), roles=data.roles)
     other.masks[data.splits == "test"] = 1 - other.masks[data.splits == "test"]
     one, both = found()[2], fit("brightness", other)[1]
     assert np.array_equal(one["anomalymaps"].map, both["anomalymaps"].map)
@@ -113,7 +113,7 @@ def test_without_marks_it_is_bright_in_the_first_channel_and_that_is_said():
 
 
 def test_heat_counts_robust_standard_deviations():
-    data, method, given = found(smooth=0.0, channel=1, look_for="brighter")
+    data, _, given = found(smooth=0.0, channel=1, look_for="brighter")
     x, inside = data.inputs()[:4, 1], np.broadcast_to(body(), (4, SIDE, SIDE))
     middle = np.median(x[inside])
     spread = 1.4826 * np.median(np.abs(x[inside] - middle))
