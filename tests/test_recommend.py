@@ -72,15 +72,15 @@ def test_the_method_furthest_ahead_of_the_rival_is_offered(monkeypatch):
     )
     advice = advise(LIKE, [*LEARNED, RIVAL], RIVAL)
     assert advice.kind is methods()["ear"]
-    assert "0.70 against 0.60; 0.10 against 0.09" in advice.why
-    assert "same patients" not in advice.why
+    assert "0.70 against 0.60; 0.10 against 0.09" in advice.figures
+    assert "(2 patients)" in advice.why
     assert "look at both" not in advice.why
 
 
 def test_what_speaks_against_the_method_offered_is_said_too(monkeypatch):
     stored(monkeypatch, f"x ({recommend.TUNED})", (0.92, 0.99), ear=[(0.7, 0.68, 0.6)])
     why = advise(LIKE, LEARNED, RIVAL).why
-    assert "its settings were chosen on the same patients" in why
+    assert "(one patient, on whom it was also developed)" in why
     assert "told as well or better, so look at both" in why
 
 

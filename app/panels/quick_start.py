@@ -86,10 +86,10 @@ def ask(data: Dataset) -> None:
             values,
         )
 
-    for goal, (words, icon, _) in QUESTIONS.items():
+    for goal, (words, _, _) in QUESTIONS.items():
         of = learned if goal == "unusual" else data
         beside = [kind for kind in rivals(goal) if why_not(kind, of) is None]
-        why, kinds = "", suggested(goal)
+        why, figures, kinds = "", "", suggested(goal)
         if beside:
             advice = advise(
                 _likeness(str(ws.home), data.hash, data.name),
@@ -97,42 +97,63 @@ def ask(data: Dataset) -> None:
                 beside[0],
                 lambda kind: guess(kind)[0] <= PATIENCE,
             )
-            why = advice.why
+            why, figures = advice.why, advice.figures
             kinds = [advice.kind] if advice.kind else kinds
         guesses = [guess(kind) for kind in kinds if why_not(kind, of) is None]
         if not guesses:
             continue
         first = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
         offers = [(words, first, True)]
-        offers += [(kind.title, guess(kind), False) for kind in beside if kind is not first[2]]
+        offers += [
+            (f"{words} by {kind.title[0].lower()}{kind.title[1:]}", guess(kind), False)
+            for kind in beside
+            if kind is not first[2]
+        ]
         for label, (_, time, kind, values), main in offers:
-            key = f"ask-{goal}" if main else f"ask-{goal}-{kind.id}"
-            token = state.press(key)
-            if st.button(
-                " · ".join(filter(None, (label, time))),
-                key=f"{key}-{token}",
-                type="primary" if main else "secondary",
-                icon=f":material/{icon}:",
-                help=f"Trains: {kind.title}, preset “fast”"
-                if kind.takes.trains
-                else f"Runs: {kind.title}, preset “fast”",
-                width="stretch",
-            ):
-                job = state.attempt(
-                    queue.train,
-                    ws,
-                    data.name,
-                    kind.id,
-                    values,
-                    token=token,
-                    only_normal=of is not data,
-                )
-                if job is not None:
-                    state.pressed(key)
-                    st.session_state["asked"] = (data.name, job.id, goal)
-                    st.rerun()
-        for said in filter(None, (why, whose if goal == "unusual" else "")):
-            st.caption(said)
+            _button(data, goal, label, time, kind, values, main, of is not data)
+        if why:
+            st.caption(why, help=figures or None)
+        if goal == "unusual" and whose:
+            st.caption(whose)
+
+
+def _button(
+    data: Dataset,
+    goal: Goal,
+    label: str,
+    time: str,
+    kind: type[Method],
+    values: dict[str, Any],
+    main: bool,
+    only_normal: bool,
+) -> None:
+    """A button that queues a method and remembers what was asked; `main` is the one offered
+    first.
+    """
+    key = f"ask-{goal}" if main else f"ask-{goal}-{kind.id}"
+    token = state.press(key)
+    if not st.button(
+        " · ".join(filter(None, (label, time))),
+        key=f"{key}-{token}",
+        type="primary" if main else "secondary",
+        icon=f":material/{QUESTIONS[goal][1]}:",
+        help=f"{'Trains' if kind.takes.trains else 'Runs'}: {kind.title}, preset “fast”",
+        width="stretch",
+    ):
+        return
+    job = state.attempt(
+        queue.train,
+        state.workspace(),
+        data.name,
+        kind.id,
+        values,
+        token=token,
+        only_normal=only_normal,
+    )
+    if job is not None:
+        state.pressed(key)
+        st.session_state["asked"] = (data.name, job.id, goal)
+        st.rerun()
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

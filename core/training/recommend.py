@@ -32,12 +32,13 @@ DARK, SHARE = 0.02, 0.1  # of the range, and of the pixels: this dark, and this 
 
 @dataclass(frozen=True)
 class Advice:
-    """The method to offer first, None where no stored benchmark speaks for one, and why, in words
-    for the user.
+    """The method to offer first, None where no stored benchmark speaks for one; why, in words for
+    the user; and the figures behind it.
     """
 
     kind: type[Method] | None
     why: str
+    figures: str = ""
 
 
 def find_likeness(data: Dataset) -> str:
@@ -121,19 +122,17 @@ def advise(
         )
     best = max(ahead, key=lambda k: ahead[k])
     tables = measured[best]
+    n = len(tables)
+    where = f"{n} patients" if n > 1 else "one patient"
+    tuned = ", on whom it was also developed" if all(TUNED in c.title for c in tables) else ""
+    why = (
+        f"This runs “{best.title}”: on {LIKE[like]} it marked pixels better than {name}"
+        f" ({where}{tuned})."
+    )
+    if any(c.own <= c.other for c in compare_with_rival(best, like, rival, CASES)):
+        why += f" Which slices hold anything, {name} told as well or better, so look at both."
     figures = "; ".join(f"{c.own:.2f} against {c.other:.2f}" for c in tables)
-    tuned = all(TUNED in c.title for c in tables)
-    cases = compare_with_rival(best, like, rival, CASES)
-    words = [
-        f"{best.title} is offered first: on {LIKE[like]} it marked pixels better than {name}"
-        f" (average precision {figures})",
-        ", though its settings were chosen on the same patients." if tuned else ".",
-    ]
-    if any(c.own <= c.other for c in cases):
-        words.append(
-            f" Which slices hold anything, {name} told as well or better, so look at both."
-        )
-    return Advice(best, "".join(words))
+    return Advice(best, why, f"Average precision of pixels, by patient: {figures}.")
 
 
 def _least(row: dict[str, Any]) -> float:
