@@ -24,7 +24,7 @@ OF_TRAIN = 256  # normal pictures that the usual median, spread and thresholds c
 CHOSEN_ON = 96  # validation pictures that channel and direction are chosen on, marked and not
 PIXELS = 1 << 16  # of each of them, evenly taken, at most
 NARROWEST = 1e-3  # of the data's range: the least spread brightness is measured by
-BACKGROUND = -10.0  # of maps: below whatever is in the foreground, which is about 0 where usual
+BACKGROUND = 0.0  # of maps, and their least: what is usual is not told from it
 UNITS = {"brighter": "brighter than", "darker": "darker than", "either": "from"}
 
 
@@ -176,7 +176,8 @@ def _location(x: np.ndarray, background: float) -> tuple[np.ndarray, np.ndarray]
 # -- channel and direction -------------------------------------------------------------------------
 def heat_of(z: np.ndarray, body: np.ndarray, choice: Choice, smooth: float) -> np.ndarray:
     """How far pictures on the scale, z [n,C,H,W], depart in the channel and direction of `choice`,
-    blurred by `smooth` pixels: float32 [n,H,W], `BACKGROUND` outside `body` and nowhere below it.
+    blurred by `smooth` pixels: float32 [n,H,W], 0 outside `body` and for all that departs the other
+    way.
     """
     one = towards(blurred(z[:, choice.channel], body, smooth), choice.look_for)
     return np.where(body, np.maximum(one, BACKGROUND), BACKGROUND).astype(np.float32)

@@ -6,8 +6,8 @@ Objective
     the log loss of telling their pixels from others by all channels at the pixel, local means at
     four scales and the distance from the background. With l the mean log-odds of several draws and
     b the brightness, each in standard deviations of normal pixels, a pixel's unusualness is
-    (l + w b) / (1 + w), w = 4. The score of a case is the mean of the highest hundredth of its
-    pixels.
+    (l + w b) / (1 + w), w = 4, or 0 where that is less. The score of a case is the mean of the
+    highest hundredth of its pixels.
 
 Cost
     About 5 s for each of three draws and 0.1 s a picture of 128 x 128, on one core.
@@ -159,8 +159,8 @@ class SyntheticAnomalies(Method):
     def maps(self, data: Dataset, run: Run) -> tuple[np.ndarray, np.ndarray]:
         """Return heat float32 [n,H,W], at the size of the pictures, and scores [n] of the rows."""
         size, heats, scores = (data.shape[1], data.shape[2]), [], []
-        for heat, body, whole, score in self._heats(data, run):
-            heat = _slices.resized(np.where(body, heat, 0), size)
+        for heat, _, whole, score in self._heats(data, run):
+            heat = _slices.resized(heat, size)
             heats.append(np.where(whole, heat, _intensity.BACKGROUND).astype(np.float32))
             scores.append(score)
         return np.concatenate(heats), np.concatenate(scores)
