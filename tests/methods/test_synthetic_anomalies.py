@@ -209,7 +209,7 @@ def test_gain_and_offset_of_a_scan_change_nothing():
     assert np.abs(before - after).mean() < 0.1 * before.std()
 
 
-def test_background_is_usual_and_never_marked_at_the_pictures_own_size():
+def test_background_is_lowest_and_never_marked_at_the_pictures_own_size():
     data, method, given = found()
     heat = given["anomalymaps"].map
     outside = np.broadcast_to(~body(), heat.shape)

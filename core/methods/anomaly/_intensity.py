@@ -24,7 +24,7 @@ OF_TRAIN = 256  # normal pictures that the usual median, spread and thresholds c
 CHOSEN_ON = 96  # validation pictures that channel and direction are chosen on, marked and not
 PIXELS = 1 << 16  # of each of them, evenly taken, at most
 NARROWEST = 1e-3  # of the data's range: the least spread brightness is measured by
-BACKGROUND = 0.0  # of maps, and their least: what is usual is not told from it
+BACKGROUND = -0.01  # of maps, and below all of their foreground
 UNITS = {"brighter": "brighter than", "darker": "darker than", "either": "from"}
 
 
@@ -176,11 +176,18 @@ def _location(x: np.ndarray, background: float) -> tuple[np.ndarray, np.ndarray]
 # -- channel and direction -------------------------------------------------------------------------
 def heat_of(z: np.ndarray, body: np.ndarray, choice: Choice, smooth: float) -> np.ndarray:
     """How far pictures on the scale, z [n,C,H,W], depart in the channel and direction of `choice`,
-    blurred by `smooth` pixels: float32 [n,H,W], 0 outside `body` and for all that departs the other
-    way.
+    blurred by `smooth` pixels: float32 [n,H,W] as `on_map` gives it.
     """
-    one = towards(blurred(z[:, choice.channel], body, smooth), choice.look_for)
-    return np.where(body, np.maximum(one, BACKGROUND), BACKGROUND).astype(np.float32)
+    return on_map(towards(blurred(z[:, choice.channel], body, smooth), choice.look_for), body)
+
+
+def on_map(heat: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """Return heat [n,H,W] float32 as maps show it: `BACKGROUND` outside `body`; what lies below 0,
+    which is usual, is pressed together between `BACKGROUND` and 0, so that colours begin at 0 and
+    the order of pixels stays as it is.
+    """
+    low = -BACKGROUND * heat / (1 + np.abs(heat))
+    return np.where(body, np.where(heat > 0, heat, low), BACKGROUND).astype(np.float32)
 
 
 def towards(values: np.ndarray, look_for: str) -> np.ndarray:

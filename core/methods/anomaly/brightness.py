@@ -4,9 +4,9 @@ methods must beat.
 Objective
     None is minimised. With m and s the median and the robust standard deviation of the foreground
     (of the scan, the picture, or the normal training pictures), a pixel's unusualness is how far
-    (x - m) / s lies above 0, below 0, or from 0, in one channel, blurred over half a pixel, and 0
-    where it departs the other way. The score of a case is the mean of the highest hundredth of its
-    pixels.
+    (x - m) / s lies above 0, below 0, or from 0, in one channel, blurred over half a pixel; what
+    departs the other way is pressed together between -0.01 and 0. The score of a case is the mean
+    of the highest hundredth of its pixels.
 
 Cost
     A median and a blur a picture: about 2 ms a picture of 128 x 128 on one core.
