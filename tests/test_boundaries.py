@@ -64,6 +64,7 @@ def test_colours_come_from_the_palette():
 
 # words that are a method's id and mean something else where they stand
 HOMONYMS = {
+    ("core/data/samples/phantom.py", "brightness"): "a column of a sample",
     ("core/maps/projections.py", "pca"): "a projection",
     ("core/maps/make.py", "pca"): "how t-SNE starts",
     ("core/methods/generative/_vae.py", "classifier"): "a part of a loss",

@@ -20,11 +20,7 @@ from core.training.compatibility import why_not
 MEASURE = "pixel average precision"
 CASES = "case AUROC (highest heat)"
 LESIONS = "ms_lesion_mri"  # how the data of tables about MR with real lesions is called
-CT = "nnunet_example_ct"
-LIKE = {
-    LESIONS: "MR with lesions of multiple sclerosis",
-    CT: "a CT with parts of other places pasted in",
-}
+LIKE = {LESIONS: "MR with lesions of multiple sclerosis"}
 TUNED = "choices were made on this patient"  # in the title of a table whose data is not new
 LOOKED_AT = 64  # pictures that what the data is like is told by
 DARK, SHARE = 0.02, 0.1  # of the range, and of the pixels: this dark, and this many, is background
@@ -42,14 +38,15 @@ class Advice:
 
 
 def find_likeness(data: Dataset) -> str:
-    """Return how benchmarks call the measured data that `data` is like, "" where none is: CT in
-    Hounsfield units, or pictures of several channels with a dark background, as MR sequences laid
-    on one another have; three channels of bytes are a photograph.
+    """Return how benchmarks call the data with real findings that `data` is like, "" where none is:
+    pictures of several channels with a dark background, as MR sequences laid on one another have.
+    Three channels of bytes are a photograph, Hounsfield units a CT, of which nothing but pasted
+    parts was measured.
     """
     if data.modality not in ("image", "volume") or data.samples is None or not len(data):
         return ""
     if data.card.get("unit") == "HU":
-        return CT
+        return ""
     channels = data.shape[0]
     if channels < 2 or (channels == 3 and data.raw(np.arange(1)).dtype == np.uint8):
         return ""
@@ -106,8 +103,9 @@ def advise(
     if not measured:
         return Advice(
             None,
-            f"No method here was measured against {name} on pictures like these, so try both: where"
-            " what is ill is bright or dark, the simple one often finds it as well.",
+            f"No method here was measured against {name} on real findings in pictures like these,"
+            " so try both: where what is ill is bright or dark, the simple one often finds it as"
+            " well.",
         )
     ahead = {
         k: _gain(t)
