@@ -103,9 +103,8 @@ def advise(
     if not measured:
         return Advice(
             None,
-            f"No method here was measured against {name} on real findings in pictures like these,"
-            " so try both: where what is ill is bright or dark, the simple one often finds it as"
-            " well.",
+            "For pictures like these nothing measured says which of the two finds more, so try"
+            f" both: what is bright or dark is often found as well by {name}.",
         )
     ahead = {
         k: _gain(t)
