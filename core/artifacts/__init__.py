@@ -7,6 +7,7 @@ everything else as json. Scores are oriented so that higher is more abnormal.
 
 from core.artifacts.base import TYPES, Array, Artifact, MadeBy
 from core.artifacts.cases import AnomalyMaps, Attributions, Images, Predictions, Rationales
+from core.artifacts.definitions import Definitions
 from core.artifacts.latent import Clusters, Embedding, Map, Scope, Traversal
 from core.artifacts.lesions import Lesions
 from core.artifacts.model import Model
@@ -20,6 +21,7 @@ __all__ = [
     "Attributions",
     "Benchmark",
     "Clusters",
+    "Definitions",
     "Embedding",
     "Grid",
     "Images",

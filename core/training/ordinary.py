@@ -32,6 +32,12 @@ def half_cosine(peak: float, after: float = 0.0) -> Schedule:
     return rate
 
 
+def warm_half_cosine(peak: float, warm: int) -> Schedule:
+    """Step sizes that grow to `peak` over `warm` steps and fall to 0 along half a cosine."""
+    fall = half_cosine(peak)
+    return lambda step, total: fall(step, total) * min(1.0, (step + 1) / warm)
+
+
 def fit_network(
     run: Run,
     net: torch.nn.Module,

@@ -56,6 +56,7 @@ SMALL = (
     "two-sites",
     "nuclei",
     "cine",
+    "digit-films",
     "beats",
     "notes",
     "genomes",

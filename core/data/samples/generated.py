@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
+from core.data.samples.digit_films import digit_films
 from core.data.samples.generated_card import generated_card
 from core.data.samples.notes import notes
 from core.data.samples.phantom import head_volumes
@@ -403,6 +404,7 @@ GENERATED: dict[str, Callable[[], Dataset]] = {
     "notes": notes,
     "genomes": genomes,
     "cine": cine,
+    "digit-films": digit_films,
     "two-clinics": two_clinics,
     "stacks": stacks,
     "head-volumes": head_volumes,
