@@ -1,6 +1,7 @@
 """The network of LaGoVAD: a film and definitions in words, each step's abnormality under these.
 
-Reference: Liu, Wu, Guo, Xu, Ai, Yan, Language-guided open-world video anomaly detection, 2025.
+Reference: Liu, Wu, Wu, Wang, Yang, Language-guided open-world video anomaly detection under weak
+supervision, 2025.
 """
 
 from __future__ import annotations

@@ -189,3 +189,19 @@ def decide_lesion(ws: Workspace, run: str, row: int, number: int, accepted: bool
     others = {k: v for k, v in load_lesion_decisions(ws, run).items() if k != key}
     new = {} if accepted is None else {key: {"accepted": accepted, "made": time.time()}}
     write_json(ws.folder(run) / "lesions.json", others | new)
+
+
+def load_definitions(ws: Workspace, dataset: str) -> dict[str, list[str]]:
+    """Return saved definitions of what is abnormal in a dataset: name -> texts, the first of what
+    is normal.
+    """
+    saved = _read(ws.dataset_folder(dataset) / "definitions.json")
+    return {name: list(one["texts"]) for name, one in saved.items()}
+
+
+def save_definitions(ws: Workspace, dataset: str, name: str, texts: list[str]) -> None:
+    """Keep definitions under `name`, replacing those of that name. UserError for an unusable
+    name.
+    """
+    path = ws.dataset_folder(dataset) / "definitions.json"
+    write_json(path, _read(path) | {check_name(name): {"texts": texts, "made": time.time()}})

@@ -295,15 +295,15 @@ def spread(found: list[dict[str, float]], key: str, name: str) -> dict[str, Any]
     return row(name, over_seeds([f[key] for f in found]))
 
 
-def digit_tables(folder: Path | None) -> list[dict[str, Any]]:
-    by = {copy: [kept(folder, copy, s) for s in SEEDS] for copy in COPIES}
-    full, tables = by["full"], []
+def decisions(folder: Path | None) -> list[dict[str, Any]]:
+    """Tables of contested spans and their controls."""
+    full, tables = [kept(folder, "full", s) for s in SEEDS], []
     measure = "AUROC of contested spans"
     for key, what in (("read", "read in training"), ("unread", "never read")):
         rows = [
             spread(full, key, METHOD),
             spread(full, f"{key} {WORD}", WORD),
-            spread(by["blind"], key, BLIND),
+            spread(full, f"{key} constant", BLIND),
             *(spread(full, f"{key} {rival}", rival) for rival in (PCA_RIVAL, GREY)),
         ]
         title = f"Does the definition decide, {what}? (range over three seeds)"
@@ -315,14 +315,25 @@ def digit_tables(folder: Path | None) -> list[dict[str, Any]]:
         ]
         title = f"Controls, definitions {what} (range over three seeds)"
         tables.append(table(title, DIGITS, "test", FILMS, SEEDS, measure, rows, verdict(rows)))
+    return tables
+
+
+def frames(folder: Path | None) -> list[dict[str, Any]]:
+    """The table of single definitions, with a copy that never read any."""
+    full, blind = ([kept(folder, copy, s) for s in SEEDS] for copy in ("full", "blind"))
     rows = [
         spread(full, "span", METHOD),
         spread(full, f"span {WORD}", WORD),
-        spread(by["blind"], "span", BLIND),
+        spread(blind, "span", BLIND),
         *(spread(full, f"span {rival}", rival) for rival in (PCA_RIVAL, GREY)),
     ]
     title = "Which frames are abnormal as defined? (range over three seeds)"
-    tables.append(table(title, DIGITS, "test", FILMS, SEEDS, "frame AUROC", rows, verdict(rows)))
+    return [table(title, DIGITS, "test", FILMS, SEEDS, "frame AUROC", rows, verdict(rows))]
+
+
+def ablations(folder: Path | None) -> list[dict[str, Any]]:
+    """Tables of what is lost without films put together, and without mined negatives."""
+    full, tables = [kept(folder, "full", s) for s in SEEDS], []
     for key, copy, title, measure, names in (
         (
             "short",
@@ -339,7 +350,8 @@ def digit_tables(folder: Path | None) -> list[dict[str, Any]]:
             ("with mined negatives", "without"),
         ),
     ):
-        rows = [spread(full, key, names[0]), spread(by[copy], key, names[1])]
+        other = [kept(folder, copy, s) for s in SEEDS]
+        rows = [spread(full, key, names[0]), spread(other, key, names[1])]
         tables.append(table(title, DIGITS, "test", FILMS, SEEDS, measure, rows, verdict(rows)))
     return tables
 
@@ -370,7 +382,9 @@ if __name__ == "__main__":
     for name in sys.argv[2:]:
         for seed in SEEDS:
             kept(folder, name, seed)
+    parts = {"decisions": decisions, "frames": frames, "hearts": heart_tables}
+    parts["ablations"] = ablations
     if len(sys.argv) < 3:
-        store_part("lagovad", digit_tables(folder))
-        if shared_data() is not None:
-            store_part("lagovad", heart_tables(folder))
+        for part in parts.values():
+            if part is not heart_tables or shared_data() is not None:
+                store_part("lagovad", part(folder))

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from core.artifacts.definitions import split_definitions
 from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.method import check_params
 from core.methods.anomaly import _lagovad_figures as figures
 from core.methods.anomaly._lagovad_films import SETS, FilmMaker, Part, film_order, parts_of
-from core.methods.anomaly._lagovad_params import LagovadParams, split_definitions
+from core.methods.anomaly._lagovad_params import LagovadParams
 from core.methods.anomaly._lagovad_texts import frame_words, make_texts
 from core.nets import hashed_words
 from core.nets.frozen_features import FrozenFeatures
@@ -95,7 +96,7 @@ def test_heads_repeat_the_last_step_that_is_there():
 
 def test_logits_mix_what_has_read_the_words_with_what_has_not():
     model = net()
-    assert float(torch.sigmoid(10 * model.alpha)) == pytest.approx(0.924, abs=1e-3)
+    assert float(torch.sigmoid(10 * model.alpha.detach())) == pytest.approx(0.924, abs=1e-3)
     z, text = torch.randn(1, 9, 64), torch.randn(2, 1, 3, 64)
     film = model.temporal(z, ones(1, 9))
 
@@ -121,7 +122,6 @@ def test_words_are_hashed_and_alike_where_they_share_letters():
     seven, sevens, nine = (hashed_words.word_vector(w, 64) for w in ("seven", "sevens", "nine"))
     assert np.linalg.norm(seven) == pytest.approx(1, abs=1e-6)
     assert seven @ sevens > seven @ nine
-    assert seven[:2].tolist() == pytest.approx([0.0, 0.0], abs=1)
     assert hashed_words.split_words("Anything, but ONES!") == ["anything", "but", "ones"]
 
 
@@ -314,11 +314,10 @@ def test_constant_text_is_a_coin_and_every_run_reports_it():
     assert set(values) == {0.5}
 
 
-def test_a_definition_can_be_said_anew_and_none_at_training_is_noted():
+def test_a_definition_can_be_said_anew():
     data, method, found = trained()
     said = found["definitions"]
     assert said.texts[0] == "normal"
-    assert any("No definition was given" in n for n in found["definitions"].made_by.notes) or True
     film = data.take(np.flatnonzero(data.table["film"].to_numpy()[data.rows] == "film 000"))
     score, likeness = method.judge(film, said.texts)
     at = said.at(film.rows)
@@ -410,7 +409,7 @@ def test_learned_vectors_stand_around_class_names_alone_and_learn(clip_folder):
     assert words.before.grad.abs().sum() > 0
     assert words.after.grad.abs().sum() > 0
     with torch.no_grad():
-        words.before += 1
+        words.before += torch.randn_like(words.before)
         after = words(*bank)
     assert torch.equal(before[1], after[1])
     assert not torch.allclose(before[0], after[0], atol=1e-4)

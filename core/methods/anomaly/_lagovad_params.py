@@ -1,48 +1,13 @@
-"""Parameters of LaGoVAD, and what a list of definitions has to be."""
+"""Parameters of LaGoVAD."""
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import field_validator
 
+from core.artifacts.definitions import split_definitions
 from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
-
-MOST = 12  # definitions of what is abnormal
-LONGEST = 200  # letters of one
-
-
-def split_definitions(words: str) -> list[str]:
-    """Return the definitions in `words`, one a line or parted by semicolons, the first of what is
-    normal; [] where there are none. ValueError, in a sentence, when they cannot be used.
-    """
-    found = [" ".join(line.split()) for line in re.split(r"[\n;]", words)]
-    found = [line for line in found if line]
-    if not found:
-        return []
-    if len(found) < 2:
-        raise ValueError(
-            "only what is normal is said; add at least one definition of what is abnormal on a line"
-            " of its own"
-        )
-    if len(found) > MOST + 1:
-        raise ValueError(
-            f"{len(found) - 1} definitions of what is abnormal; at most {MOST} can be given at once"
-        )
-    long = [line for line in found if len(line) > LONGEST]
-    if long:
-        raise ValueError(
-            f"the definition “{long[0][:40]}…” has {len(long[0])} letters; at most {LONGEST} are"
-            " read"
-        )
-    empty = [line for line in found if not re.search(r"\w", line)]
-    if empty:
-        raise ValueError(f"the definition “{empty[0]}” has no word in it")
-    twice = [line for i, line in enumerate(found) if line.lower() in map(str.lower, found[:i])]
-    if twice:
-        raise ValueError(f"“{twice[0]}” is given twice")
-    return found
 
 
 class LagovadParams(TrainingParams):

@@ -22,7 +22,7 @@ Differences from the paper
     steps within it.
 
 Reference
-    Liu, Wu, Guo, Xu, Ai, Yan, Language-guided open-world video anomaly detection under weak
+    Liu, Wu, Wu, Wang, Yang, Language-guided open-world video anomaly detection under weak
     supervision, 2025 (LaGoVAD, PreVAD).
 """
 
@@ -34,11 +34,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Definitions, Embedding, Grid, Metrics, Model
+from core.artifacts.definitions import MOST, split_definitions
 from core.errors import UserError
 from core.method import Method, Takes
 from core.methods.anomaly import _lagovad_figures as figures
 from core.methods.anomaly._lagovad_films import SETS, FilmMaker, film_order, parts_of
-from core.methods.anomaly._lagovad_params import MOST, LagovadParams, split_definitions
+from core.methods.anomaly._lagovad_params import LagovadParams
 from core.methods.anomaly._lagovad_texts import NORMAL, Texts, frame_words, make_texts
 
 if TYPE_CHECKING:
