@@ -13,7 +13,7 @@ from core.params import TrainingParams, batch_param, epochs_param, param, rate_p
 class LagovadParams(TrainingParams):
     """What a user sets."""
 
-    epochs: int = epochs_param(5, "Passes over the films put together of training frames.")
+    epochs: int = epochs_param(8, "Passes over the films put together of training frames.")
     batch_size: int = batch_param(16, "Films per step.", ge=4, le=512)
     learning_rate: float = rate_param(2e-3, "Largest step size of AdamW.")
     definitions: str = param(

@@ -65,11 +65,11 @@ class LaGoVAD(Method):
     other_data = True
     tiny = {"epochs": 1, "batch_size": 16, "steps": 16}
     presets = {
-        "fast": {"epochs": 5},
+        "fast": {"epochs": 8},
         "standard": {"epochs": 30, "layers": 2},
         "thorough": {"epochs": 100, "layers": 2, "fusions": 2},
     }
-    least_steps = 800
+    least_steps = 1200
 
     def declines(self, data: Dataset) -> str | None:
         from core.methods.tracking._film import why_not_followed
