@@ -53,7 +53,7 @@ def warnings(page):
 
 def test_both_boxes_begin_with_what_was_learned(page):
     assert not page.exception
-    assert [a.value for a in page.text_area][0] == "normal\nthree or nine"
+    assert page.text_area[0].value == "normal\nthree or nine"
     assert not page.warning
     assert page.selectbox[0].options[0].startswith("film 08")  # a held-out one
 

@@ -9,7 +9,7 @@ Objective
     definition with the normal part of the film as a further negative. All weights are 1.
 
 Cost
-    About 50 ms of a processor a step of 32 films of up to 96 frames; fast preset about a minute on
+    About 60 ms of a processor a step of 16 films of up to 64 frames; fast preset under two minutes on
     two cores. Another definition costs one pass of a film, some 10 ms.
 
 Differences from the paper
