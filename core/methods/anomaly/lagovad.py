@@ -9,8 +9,8 @@ Objective
     definition with the normal part of the film as a further negative. All weights are 1.
 
 Cost
-    About 60 ms of a processor a step of 16 films of up to 64 frames; fast preset under two minutes on
-    two cores. Another definition costs one pass of a film, some 10 ms.
+    About 60 ms of a processor a step of 16 films of up to 64 frames; fast preset 120 s of a
+    processor. Another definition costs one pass of a film, some 10 ms.
 
 Differences from the paper
     The paper's encoders of pictures and words are those of CLIP; they can be opened from a folder.
