@@ -42,12 +42,20 @@ def _opened(home: str, run: str) -> Any:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _clips(home: str, run: str, slug: str, dataset: str) -> list[Clip]:
-    """Clips of the artifact's frames, those held out first, the longest first among them."""
+    """Clips of the artifact's frames: those held out first; of them those of which a part and not
+    all is abnormal by the run's own definitions; of these the longest.
+    """
     artifact, data = state.workspace().artifact(run, slug), state.workspace().dataset(dataset)
+    assert isinstance(artifact, Definitions)
     rows = set(artifact.rows.tolist())
     apart = set(artifact.rows[held_out(data, artifact.rows)[1]].tolist())
     found = [c for c in clips_of(all_frames(data)) if rows & set(c.rows.tolist())]
-    found.sort(key=lambda c: (not apart & set(c.rows.tolist()), -len(c.rows)))
+    abnormal = dict(zip(artifact.rows.tolist(), np.asarray(artifact.score) > 0.5))
+
+    def in_part(clip: Clip) -> bool:
+        return len({abnormal[r] for r in clip.rows.tolist() if r in abnormal}) == 2
+
+    found.sort(key=lambda c: (not apart & set(c.rows.tolist()), not in_part(c), -len(c.rows)))
     return found
 
 
@@ -77,7 +85,7 @@ def show(artifact: Definitions, context: Context) -> None:
         key=f"w-{key}",
         on_change=state.keep,
         args=(key,),
-        help="Held-out films first, the longest of them at the top.",
+        help="Held-out films first; at the top those of which only a part is abnormal.",
     )
     given = _definition_boxes(artifact, context)
     judged = {
