@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core import fitted
 from core.settings import Settings
 from core.training import resume
 from core.training.checkpoints import Checkpoints
@@ -79,9 +80,7 @@ class Loop:
 
         # Convolutions of few channels are 1.4 times as fast so on a CPU. Trap: a fused optimiser
         # reads restored state in the other order.
-        # there is no such order for kernels of volumes
-        if all(p.ndim < 5 for p in net.parameters()):
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        fitted.lay_out(net)
         if backend := Settings().compile:
             torch._dynamo.config.suppress_errors = True
             # in place, so that weights keep their names in what is saved

@@ -1,6 +1,6 @@
 """What was fitted and stored before states had a version opens, and gives what it gave."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,10 @@ from core import fitted
 from core.artifacts import Model
 from core.io.tensors import add_prefix, load_state, save_state
 from core.method import check_params
-from core.registry import methods
+from core.registry import methods, open_model
 from core.training.run import Run
 from tests.contract._fits import columns, data_for, earlier
+from tests.methods._fit import fit
 
 STATES = Path(__file__).parent / "fixtures" / "states"
 
@@ -61,6 +62,7 @@ def untrained_outliner():
     torch.manual_seed(0)
     method.channels_, method.level_ = 1, 2
     method.net_ = method.make_net().eval()
+    fitted.lay_out(method.net_)  # as training does
     method._fitted = True
     state = as_before(method.state())
     made = Model(
@@ -166,3 +168,52 @@ def test_every_kind_of_value_comes_back(tmp_path):
     assert isinstance(two.deep_["a/b.c"], tuple)
     assert two.deep_[""] == [1, "x"]
     assert not hasattr(two, "unkept")
+
+
+def how_it_lies(net):
+    """The strides of all kernels of pictures."""
+    return {name: p.stride() for name, p in net.named_parameters() if p.ndim == 4}
+
+
+@pytest.mark.parametrize("id", ["ear", "strega", "mem_mc_mae"])
+def test_a_network_lies_in_memory_as_it_was_trained_and_gives_the_same_bits(id, tmp_path):
+    data, kind = data_for(id), methods()[id]
+    method, given = fit(id, data, **kind.tiny)
+    net = method.net_
+    save_state(tmp_path, given["model"].state)
+    model = replace(given["model"], state=load_state(tmp_path))
+    back = open_model(model)
+    assert how_it_lies(back.net_) == how_it_lies(net)
+    x = torch.from_numpy(data.inputs(np.arange(16)))
+    with torch.no_grad():
+        assert torch.equal(back.score(x), method.score(x))
+
+
+def test_only_what_was_laid_out_with_channels_last_is_again():
+    for laid_out in (True, False):
+        one, two = Layers(), Layers()
+        one.net_ = one.make_net()
+        if laid_out:
+            fitted.lay_out(one.net_)
+        state = fitted.pack(fitted.attributes(one))
+        fitted.unpack(two, state)
+        assert how_it_lies(two.net_) == how_it_lies(one.net_)
+        assert (two.net_[0].weight.stride(1) == 1) == laid_out
+        del state[fitted.INDEX][fitted.LAST]  # as it was stored before
+        fitted.unpack(two, state)
+        assert two.net_[0].weight.stride(1) == 1
+
+
+def test_kernels_of_volumes_stay_as_they_are():
+    net = torch.nn.Conv3d(2, 3, 3)
+    fitted.lay_out(net)
+    assert net.weight.is_contiguous()
+
+
+class Layers:
+    """A stand-in for a method with kernels of pictures."""
+
+    parts: dict = {}
+
+    def make_net(self):
+        return torch.nn.Sequential(torch.nn.Conv2d(4, 8, 3), torch.nn.Conv2d(8, 1, 1))
