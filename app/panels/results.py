@@ -10,7 +10,7 @@ from core.artifacts import Artifact
 
 # shown larger elsewhere
 OWN_PAGE = ("clusters", "anomaly_maps", "attributions", "traversal", "images", "rationales")
-SECOND = ("grid", "uncertainty")  # explain what others show
+SECOND = ("grid", "uncertainty", "memory_slots")  # explain what others show
 LAST = ("metrics", "model")
 
 
