@@ -127,9 +127,11 @@ def _measured(artifact: Model, context: Context, method: Any, part: str) -> Slot
             some = some.take(np.linspace(0, len(some) - 1, MANY).astype(np.int64))
         words = f"Asking the memory about {len(some):,} cases"
         bar = st.progress(0.0, text=words)
-        kept["use"] = memory_slots.measure_use(
-            method, some, lambda share: bar.progress(share, text=words)
-        )
+
+        def report(share: float) -> None:
+            bar.progress(share, text=words)
+
+        kept["use"] = memory_slots.measure_use(method, some, report)
         bar.empty()
     return kept["use"]
 
