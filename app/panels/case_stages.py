@@ -24,7 +24,7 @@ SIDE = 220  # pixels
 
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the model")
-def _opened(home: str, run: str) -> Any:
+def opened(home: str, run: str) -> Any:
     """The fitted method of a run, on the processor."""
     from core.jobs.run_folder import find_artifact
 
@@ -55,7 +55,7 @@ def show(artifact: AnomalyMaps, context: Context, row: int) -> None:
 def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
     """The settings and the pictures; drawn again alone when a setting is moved."""
     try:
-        method = _opened(str(context.ws.home), context.job.id)
+        method = opened(str(context.ws.home), context.job.id)
     except UserError as e:
         st.info(text.label(str(e), 300))
         return

@@ -24,7 +24,7 @@ LONG = 256  # samples of a series from which its picture is drawn larger
 def samples() -> None:
     """The built-in samples, each with a picture and one press."""
     there = {e["name"] for e in state.workspace().catalogue.datasets()}
-    for cell, name in zip(st.columns(4), SAMPLES):
+    for cell, name in zip(st.columns(len(SAMPLES)), SAMPLES):
         data = _sample(name)
         with cell, st.container(border=True):
             st.markdown(f"**{text.label(name)}**")

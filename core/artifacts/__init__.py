@@ -11,6 +11,7 @@ from core.artifacts.definitions import Definitions
 from core.artifacts.latent import Clusters, Embedding, Map, Scope, Traversal
 from core.artifacts.lesions import Lesions
 from core.artifacts.model import Model
+from core.artifacts.pairs import Pairs
 from core.artifacts.tables import Benchmark, Grid, Interval, Metric, Metrics, Network
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Metrics",
     "Model",
     "Network",
+    "Pairs",
     "Predictions",
     "Rationales",
     "Scope",

@@ -205,3 +205,21 @@ def save_definitions(ws: Workspace, dataset: str, name: str, texts: list[str]) -
     """
     path = ws.dataset_folder(dataset) / "definitions.json"
     write_json(path, _read(path) | {check_name(name): {"texts": texts, "made": time.time()}})
+
+
+def load_pair_decisions(ws: Workspace, run: str) -> dict[int, dict[str, Any]]:
+    """Return what people decided about the pictures a run generated: number -> {"approved",
+    "author", "made"}; those of none are left out.
+    """
+    return {int(k): v for k, v in _read(ws.folder(run) / "pairs.json").items()}
+
+
+def decide_pairs(
+    ws: Workspace, run: str, numbers: list[int], approved: bool | None, author: str = ""
+) -> None:
+    """Approve or reject generated pictures of a run by their numbers; None takes it back."""
+    found = {str(k): v for k, v in load_pair_decisions(ws, run).items() if k not in numbers}
+    if approved is not None:
+        one = {"approved": approved, "author": save_author(ws, author), "made": time.time()}
+        found |= {str(k): one for k in numbers}
+    write_json(ws.folder(run) / "pairs.json", found)

@@ -60,7 +60,7 @@ def context(data):
 
 @pytest.fixture
 def shown(monkeypatch):
-    monkeypatch.setattr(case_stages, "_opened", lambda home, run: Doubling())
+    monkeypatch.setattr(case_stages, "opened", lambda home, run: Doubling())
     monkeypatch.setattr(case_stages.heat, "reach", lambda home, run, slug: (0.0, 1.0))
     at = AppTest.from_function(script, default_timeout=300).run()
     assert not at.exception
@@ -71,7 +71,7 @@ def test_the_model_is_not_opened_before_it_is_asked_for(monkeypatch):
     def opened(home, run):
         raise AssertionError("opened")
 
-    monkeypatch.setattr(case_stages, "_opened", opened)
+    monkeypatch.setattr(case_stages, "opened", opened)
     at = AppTest.from_function(script, default_timeout=300).run()
     assert not at.exception
     assert "Step by step" in at.toggle[0].label

@@ -61,6 +61,7 @@ SMALL = (
     "notes",
     "genomes",
     "two-clinics",
+    "few-lesions",
 )
 
 
@@ -70,7 +71,13 @@ def middle(pictures):
     return pictures[..., down : down + SIDE, right : right + SIDE]
 
 
-COSTLY = ("nuclei", "head-phantom", "cine", "notes")  # by the row, so that fewer are enough
+COSTLY = (
+    "nuclei",
+    "head-phantom",
+    "cine",
+    "notes",
+    "few-lesions",
+)  # by the row, so that fewer are enough
 
 
 @cache

@@ -11,6 +11,7 @@ import pandas as pd
 
 from core.data.dataset import Dataset
 from core.data.normal import make_normal_entries
+from core.data.samples.few_lesions import few_lesions
 from core.data.samples.phantom import head_phantom
 from core.data.splits import add_split
 from core.errors import UserError
@@ -123,6 +124,7 @@ SAMPLES: dict[str, Callable[[], Dataset]] = {
     "breast-cancer": breast_cancer,
     "head-phantom": head_phantom,
     "tiny-scans": tiny_scans,
+    "few-lesions": few_lesions,
 }
 
 
