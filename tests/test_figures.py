@@ -41,6 +41,7 @@ NO_RESULT = {  # numbers on cards that are settings or what was wanted, not resu
     "fader": {"1.5", "1.10", "0.75", "0.9", "8 %"},
     "gmna": {"0.01"},
     "pca": {"95 %"},
+    "seas": {"0.15", "0.4", "0.6", "0.8"},
     "unet_plus_plus": {"0.05"},
     "variational_sae": {"0.01"},
 }

@@ -74,7 +74,7 @@ def _builder(artifact: Pairs, context: Context) -> None:
     row = cells[-2].selectbox(
         "Normal picture it begins from",
         starts,
-        format_func=lambda r: text.label(context.data.of(np.array([r])).names()[0], 30),
+        format_func=lambda r: text.plain(context.data.of(np.array([r])).names()[0], 30),
         key=context.key("prompt-row"),
     )
     draw = cells[-1].select_slider(

@@ -21,7 +21,7 @@ from core.imaging import render
 from core.workspace import notes
 
 TITLE = "Generated pairs"
-ACROSS, PAGE = 2, 8  # pairs in a row, and on a page
+PAGE = 6  # pairs on a page
 TILE = 224
 OUTLINE = (86, 180, 233)
 STATES = {None: "undecided", True: "approved", False: "rejected"}
@@ -67,17 +67,17 @@ def _chosen(artifact: Pairs, decided: Decided, context: Context) -> np.ndarray:
     """Chips for the prompt and the decision; numbers of the pairs that fit both."""
     prompts = np.array(artifact.prompts)
     states = np.array([STATES[_state(k, decided)] for k in range(len(prompts))])
-    left, right = st.columns([3, 2])
     kinds = [ALL, *dict.fromkeys(prompts.tolist())]
-    prompt = left.segmented_control(
+    prompt = st.pills(
         "Asked for",
         kinds,
-        format_func=lambda p: text.label(p, 40),
+        format_func=lambda p: text.label(p, 60),
         default=ALL,
         key=context.key("pairs-prompt"),
         required=True,
+        wrap=True,
     )
-    state_ = right.segmented_control(
+    state_ = st.segmented_control(
         "Decision",
         [ALL, *STATES.values()],
         default=ALL,
@@ -107,55 +107,49 @@ def _sheet(
     if pages > 1:
         at = st.pagination(pages, key=context.key("pairs-page")) - 1
     part = shown[at * PAGE : (at + 1) * PAGE]
-    st.caption(
-        "Of each pair: the picture; the same with its mask outlined; the training picture most like"
-        " it, turned copies counted; the abnormal one most like it."
-    )
     looked = state.value(context.key("pairs-looked"))
-    for start in range(0, len(part), ACROSS):
-        row = part[start : start + ACROSS]
-        for cell, k in zip(st.columns(ACROSS, gap="medium"), row):
-            with cell.container(border=True):
-                _pair(artifact, int(k), decided, author, context)
-        if looked in row.tolist():
-            with st.container(border=True):
-                _attention(artifact, int(looked), context)
+    for k in part:
+        with st.container(border=True):
+            _pair(artifact, int(k), decided, author, context)
+            if looked == int(k):
+                _attention(artifact, int(k), context)
 
 
 def _pair(artifact: Pairs, k: int, decided: Decided, author: str, context: Context) -> None:
     """A pair beside the training pictures most like it, and its buttons."""
     now = _state(k, decided)
-    cells = st.columns(4, gap="small")
+    cells = st.columns([1, 1, 1, 1, 1.1], gap="small")
     cells[0].image(drawn(artifact, k, context), width="stretch", caption="generated")
     cells[1].image(drawn(artifact, k, context, True), width="stretch", caption="its mask")
     for cell, rows, words in (
-        (cells[2], artifact.nearest, "nearest real"),
-        (cells[3], artifact.closest, "nearest abnormal"),
+        (cells[2], artifact.nearest, "most like it, real"),
+        (cells[3], artifact.closest, "most like it, abnormal"),
     ):
         _real(cell, int(rows[k]), words, context)
     said = {None: "", True: " · :green[approved]", False: " · :red[rejected]"}[now]
     if now is not None and decided[k]["author"]:
         said += f" by {text.label(decided[k]['author'], 30)}"
-    far = f" · {float(artifact.distance[k]):.2f} from it" if artifact.mix[k].max() > 0 else ""
-    st.markdown(
-        f"**{k + 1}** · {text.label(artifact.prompts[k], 50)}{far}{said}",
-        help="Distance from the nearest abnormal training picture: 1 = as far as these usually lie"
-        " from one another, 0 = a copy.",
-    )
-    run, ws = context.job.id, context.ws
-    buttons = st.columns([1, 1, 1, 1.3])
-    for cell, word, value in zip(buttons, ("Approve", "Reject", "Undo"), (True, False, None)):
-        cell.button(
+    said = f"**{k + 1}** · {text.label(artifact.prompts[k], 50)}{said}"
+    run, ws, side = context.job.id, context.ws, cells[4]
+    side.markdown(said)
+    if artifact.mix[k].max() > 0:
+        side.caption(
+            f"distance {float(artifact.distance[k]):.2f}",
+            help="From the abnormal training picture most like it: 1 = as far as these usually lie"
+            " from one another, 0 = a copy. Turned copies count as copies.",
+        )
+    choices = (("Approve", True), ("Reject", False)) if now is None else (("Undo", None),)
+    for word, value in choices:
+        side.button(
             word,
             key=context.key(f"pairs-{word}-{k}"),
             on_click=state.attempt,
             args=(notes.decide_pairs, ws, run, [k], value, author),
-            disabled=now == value,
             width="stretch",
         )
     key = context.key("pairs-looked")
     open_ = state.value(key) == k
-    buttons[3].button(
+    side.button(
         "Attention",
         key=context.key(f"pairs-attention-{k}"),
         icon=":material/expand_less:" if open_ else ":material/expand_more:",
@@ -183,8 +177,8 @@ def _real(cell: Any, row: int, words: str, context: Context) -> None:
         cell.caption(f"{words}: excluded since")
         return
     name = text.label(context.data.of(np.array([row])).names()[0], 20)
+    words = f"{words}: {name}"
     cell.image(thumbs(context.data, np.array([row]), TILE)[0], width="stretch", caption=words)
-    cell.caption(name)
 
 
 def _attention(artifact: Pairs, k: int, context: Context) -> None:
@@ -218,7 +212,7 @@ def _use(
     left, right, _ = st.columns([1, 1, 1])
     open_ = [int(k) for k in shown if _state(int(k), decided) is None]
     left.button(
-        f"Reject the {len(open_)} undecided shown",
+        f"Reject {len(open_)} undecided",
         key=context.key("pairs-reject-all"),
         on_click=state.attempt,
         args=(notes.decide_pairs, context.ws, context.job.id, open_, False, author),
@@ -228,7 +222,7 @@ def _use(
     )
     approved = sum(v["approved"] for v in decided.values())
     right.download_button(
-        f"Approved pictures and masks ({approved}) as ZIP",
+        f"{approved} approved as ZIP",
         lambda: zip_approved(artifact, context.data, decided, context.job.id),
         f"GENERATED-{context.data.name}-{context.job.id}.zip",
         "application/zip",

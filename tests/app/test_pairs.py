@@ -51,7 +51,7 @@ def press(at, word):
 
 
 def shown(at):
-    return {b.key.split("-")[2] for b in at.button if b.label == "Approve"}
+    return {b.key.split("-")[2] for b in at.button if b.label == "Attention"}
 
 
 def test_the_banner_says_that_no_patient_is_behind_it(at):
@@ -72,11 +72,11 @@ def test_a_pair_is_approved_by_name_and_that_is_undone(at, home):
 
 def test_chips_show_one_prompt_and_one_decision(at, home):
     assert len(shown(at)) == 6
-    at.segmented_control[0].set_value("normal").run()
+    at.pills[0].set_value("normal").run()
     assert shown(at) == {"5"}
     press(at, "Reject")
-    at.segmented_control[0].set_value("all").run()
-    at.segmented_control[1].set_value("rejected").run()
+    at.pills[0].set_value("all").run()
+    at.segmented_control[0].set_value("rejected").run()
     assert shown(at) == {"5"}
     press(at, "Undo")
     assert any("No pair fits" in c.value for c in at.caption)
