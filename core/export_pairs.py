@@ -76,6 +76,7 @@ def manifest(
         {
             "file": name_of(k),
             "generated": True,
+            "split": "train",  # for an import: never validate or test on them
             "prompt": prompts[k],
             "masked pixels": int(made.mask[k].sum()),
             "approved by": decided[k]["author"],

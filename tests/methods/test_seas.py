@@ -242,6 +242,20 @@ def test_only_approved_pairs_leave_marked_as_generated(tmp_path):
         assert b"not patient data" in found.read("README.txt")
 
 
+def test_approved_pairs_can_be_imported_and_are_training_cases_alone(tmp_path):
+    from core.data.readers import read
+
+    data, _, given = trained()
+    decided = {k: {"approved": True, "author": "Ann", "made": 1.0} for k in range(8)}
+    (tmp_path / "made.zip").write_bytes(zip_approved(given["pairs"], data, decided, "r1"))
+    found = read(tmp_path / "made.zip", name="made")
+    assert found.shape == (1, 16, 16)
+    assert np.array_equal(found.mask(), given["pairs"].mask)
+    assert set(found.splits) == {"train"}
+    assert found.frame["generated"].all()
+    assert all("GENERATED" in name for name in found.names())
+
+
 def test_decisions_are_kept_with_their_author_and_taken_back(tmp_path):
     from core.workspace.workspace import Workspace
 
