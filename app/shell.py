@@ -217,6 +217,7 @@ def need_run(what: str) -> state.Context:
     """
     context = state.context()
     if context is None:
+        _stop_at_unfinished()
         data = state.dataset()
         st.markdown(
             f"Here you will see {what}. First "
@@ -234,6 +235,24 @@ def need_run(what: str) -> state.Context:
     if many:
         st.markdown(f":orange[:material/visibility: {review.describe_removed_since(many)}]")
     return context
+
+
+def _stop_at_unfinished() -> None:
+    """Where the open run, as of a link, has not ended well: how far it is, or why it ended; ends
+    the page.
+    """
+    from app import progress
+
+    job = state.run()
+    if job is None or job.status == "done":
+        return
+    st.markdown(
+        f"**{text.label(navigation.run_title(job))}** "
+        + ("gave nothing to show." if job.ended else "has nothing to show yet.")
+    )
+    progress.live(job.id, curve=True, key="open-run-live")
+    st.page_link(navigation.page("runs"), label="All runs", icon=":material/list_alt:")
+    st.stop()
 
 
 def stop_without_cases() -> None:

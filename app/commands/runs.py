@@ -301,6 +301,38 @@ def name_run(id: str, name: str, json: AsJson = False) -> None:
     say({"run": job.id, "name": job.label}, said, json)
 
 
+@runs_cli.command("facts")
+def facts(
+    id: str,
+    intended_use: Annotated[
+        str | None, typer.Option(help="For whom and for what the model is meant.")
+    ] = None,
+    known_failures: Annotated[str | None, typer.Option(help="Where it was seen to fail.")] = None,
+    when_to_stop: Annotated[
+        str | None, typer.Option(help="What would make you stop using it.")
+    ] = None,
+    author: Annotated[str, typer.Option(help="Who states this.")] = "",
+    json: AsJson = False,
+) -> None:
+    """What people state of a run's model, for its page and reports; an empty text takes one
+    back.
+    """
+    from core.workspace import notes
+
+    ws = workspace()
+    run = ws.job(id).id
+    given = (intended_use, known_failures, when_to_stop)
+    for about, words in zip(notes.MODEL_FACTS, given):
+        if words is not None:
+            notes.state_model_fact(ws, run, about, words, author)
+    stated = notes.load_model_facts(ws, run)
+    lines = [
+        f"{about}: {stated[about]['words'] if about in stated else 'not stated'}"
+        for about in notes.MODEL_FACTS
+    ]
+    say({"run": run, "stated": stated}, "\n".join(lines), json)
+
+
 @runs_cli.command("remove")
 def remove(id: str, json: AsJson = False) -> None:
     """Remove a run and what was made from it."""

@@ -1,4 +1,6 @@
-"""Everything a run gave, one view at a time: what has no page of its own first."""
+"""Everything a run gave, one view at a time: the model's facts first, then what has no page of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from core.artifacts import Artifact
 # shown larger elsewhere
 OWN_PAGE = ("clusters", "anomaly_maps", "attributions", "traversal", "images", "rationales")
 SECOND = ("grid", "uncertainty", "memory_slots")  # explain what others show
-LAST = ("metrics", "model")
+LAST = ("metrics",)
 
 
 def list_views(context: Context) -> list[tuple[str, Artifact, View]]:
@@ -23,9 +25,9 @@ def list_views(context: Context) -> list[tuple[str, Artifact, View]]:
         found,
         key=lambda f: (
             f[2].id != "scope",
+            f[2].id != "model",
             f[2].id in LAST,
             f[2].id in OWN_PAGE,
-            f[2].id == "model",
             f[2].id in SECOND,
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,16 @@ from app.state import Context
 from core.artifacts import Metrics, Model
 from core.cards import load_card
 from core.imaging.palette import ACCENT, GREY, INK, NONE, PALE
-from core.registry import method_class
+from core.registry import headlines, method_class
+from core.workspace import notes
 
 TITLE = "Model facts"
+MOST_FIGURES = 6  # shown at once
+# parts of the data that figures of a model may speak of, the better one first
+UNSEEN = {
+    "test": "the test part",
+    "val": "validation cases only, which may have settled settings; there is no test part",
+}
 CAN = {
     "embed": "place a case among the others",
     "decode": "draw a picture from latent coordinates",
@@ -26,8 +34,10 @@ CAN = {
 
 
 def show(artifact: Model, context: Context) -> None:
-    """A one-screen sheet; what nobody has stated is shown as not stated."""
-    about, kind, data = load_card(artifact.method), method_class(artifact.method), context.data
+    """A one-screen sheet; what nobody has stated is shown as not stated, and can be filled in."""
+    about, kind = load_card(artifact.method), method_class(artifact.method)
+    sections = about.sections if about else {}
+    stated = notes.load_model_facts(context.ws, context.job.id)
     left, right = st.columns(2)
     with left:
         st.markdown(
@@ -35,51 +45,135 @@ def show(artifact: Model, context: Context) -> None:
             + ", ".join(CAN[a] for a in artifact.abilities)
             + "."
         )
-        st.markdown(
-            "**Meant for:**"
-            f" {about.sections.get('Answers', 'not stated') if about else 'not stated'}"
-        )
-        st.markdown(
-            f"**Not for:** diagnosis. {about.sections.get('Do not use when', '') if about else ''}"
-        )
-        st.markdown(
-            "**Trust it when:**"
-            f" {about.sections.get('Trust it when', 'not stated') if about else 'not stated'}"
-        )
+        st.markdown(f"**The method answers:** {sections.get('Answers', 'not stated')}")
+        _fact("Meant for", "intended use", stated)
+        st.markdown("**Not for:** diagnosis or treatment.")
+        _measured(context)
     with right:
-        sites = (
-            "not stated"
-            if data.domains is None
-            else ", ".join(sorted({text.label(d) for d in data.domains if d is not None})[:8])
-        )
-        of_cases = data.of(artifact.rows).groups
-        groups = "not stated"
-        if of_cases is not None:
-            groups = f"{len({g for g in of_cases if g is not None}):,}"
-        made = artifact.made_by
-        st.markdown(
-            f"**Learned from:** {len(artifact.rows):,} cases of {text.label(data.name)} "
-            f" \n**Patients:** {groups}  \n**Sites or scanners:** {sites}  \n**Classes:**"
-            f" {', '.join(text.label(c, 20) for c in artifact.classes[:12]) or 'none used'} "
-            f" \n**Made:** {text.label(made.created)} · seed {made.seed} ·"
-            f" {text.label(made.device)} · version {text.label(made.version)}"
-        )
-        if artifact.receipt:
-            st.download_button(
-                "Receipt",
-                json.dumps(artifact.receipt, indent=1),
-                "receipt.json",
-                "application/json",
-                icon=":material/receipt_long:",
-                key=f"receipt_{made.run}",
-                help=(
-                    "What was done to this model, on which cases, with which result. It is no proof"
-                    " and no certificate."
-                ),
-            )
-        st.markdown("**Known failures:** not stated  \n**When to stop using it:** not stated")
+        _fact("Known failures", "known failures", stated)
+        _fact("Stop using it when", "when to stop", stated)
+        _origin(artifact, context)
+        _fill_in(context, stated)
+    with st.expander("When to trust the method, and when not to use it"):
+        st.markdown(f"**Trust it when:** {sections.get('Trust it when', 'not stated')}")
+        st.markdown(f"**Not when:** {sections.get('Do not use when', 'not stated')}")
     if artifact.diagram:
         _built(artifact, context)
+
+
+def _fact(title: str, about: str, stated: dict[str, dict[str, Any]]) -> None:
+    """One line that a person has stated, or that nobody has."""
+    said = stated.get(about)
+    if said is None:
+        st.markdown(f"**{title}:** :orange[not stated]")
+        return
+    when = time.strftime("%Y-%m-%d", time.localtime(said["made"]))
+    who = text.label(said["author"], 60) or "a person"
+    st.markdown(f"**{title}:** {text.label(said['words'], 1000)} :gray[({who}, {when})]")
+
+
+def _fill_in(context: Context, stated: dict[str, dict[str, Any]]) -> None:
+    """The form in which people state what only they can say."""
+    from app import state
+
+    with (
+        st.popover("State what only you know", icon=":material/edit:"),
+        st.form(context.key("model-facts"), border=False),
+    ):
+        given = {
+            about: st.text_area(
+                question,
+                stated.get(about, {}).get("words", ""),
+                max_chars=notes.FACT_LETTERS,
+                height=80,
+                key=context.key(f"fact-{about}"),
+            )
+            for about, question in notes.MODEL_FACTS.items()
+        }
+        author = st.text_input("Your name", notes.load_author(context.ws), max_chars=60)
+        if st.form_submit_button("Save"):
+            for about, words in given.items():
+                if " ".join((words or "").split()) != stated.get(about, {}).get("words", ""):
+                    state.attempt(
+                        notes.state_model_fact,
+                        context.ws,
+                        context.job.id,
+                        about,
+                        words or "",
+                        author or "",
+                    )
+            st.rerun()
+
+
+def _measured(context: Context) -> None:
+    """Figures of cases it did not learn from, with what lies about them; groups folded away."""
+    slugs = context.ws.slugs(context.job.id)
+    found = [
+        m
+        for slug in slugs
+        if isinstance(a := context.ws.artifact(context.job.id, slug), Metrics)
+        for m in a
+        if m.split in UNSEEN and m.value is not None and m.varied is None
+    ]
+    part = next((p for p in UNSEEN if any(m.split == p for m in found)), "")
+    found = [m for m in found if m.split == part]
+    whole = [m for m in found if m.group == "all"]
+    whole.sort(key=lambda m: m.name not in headlines())  # what a report says first
+    st.markdown(
+        f"**On cases it did not learn from:** {UNSEEN[part] if whole else 'nothing was measured'}"
+    )
+    if whole:
+        st.markdown(
+            "\n".join(
+                f"- {text.label(m.name)} **{text.label(text.measured(m, n=True))}**"
+                for m in whole[:MOST_FIGURES]
+            )
+        )
+    if len(whole) > MOST_FIGURES:
+        st.caption(f"{len(whole) - MOST_FIGURES} more under “Measured”.")
+    groups = [m for m in found if m.group != "all"]
+    if groups:
+        with st.expander(f"By group ({len({m.group for m in groups})})"):
+            lines = "\n".join(
+                f"| {text.label(m.group, 40)} | {text.label(m.name)} |"
+                f" {text.label(text.measured(m, n=True))} |"
+                for m in groups[:60]
+            )
+            st.markdown(f"| Group | Measure | Value |\n|---|---|---|\n{lines}")
+
+
+def _origin(artifact: Model, context: Context) -> None:
+    """What it learned from, when, and its receipt where there is one."""
+    data, made = context.data, artifact.made_by
+    sites = (
+        "not stated"
+        if data.domains is None
+        else ", ".join(sorted({text.label(d) for d in data.domains if d is not None})[:8])
+    )
+    of_cases = data.of(artifact.rows).groups
+    groups = "not stated"
+    if of_cases is not None:
+        groups = f"{len({g for g in of_cases if g is not None}):,}"
+    st.markdown(
+        f"**Learned from:** {len(artifact.rows):,} cases of {text.label(data.name)}"
+        f"  \n**Patients:** {groups}  \n**Sites or scanners:** {sites}  \n**Classes:**"
+        f" {', '.join(text.label(c, 20) for c in artifact.classes[:12]) or 'none used'}"
+        f"  \n**Made:** {text.label(made.created)} · seed {made.seed} ·"
+        f" {text.label(made.device)} · version {text.label(made.version)}"
+    )
+    if artifact.receipt:
+        st.download_button(
+            "Receipt",
+            json.dumps(artifact.receipt, indent=1),
+            "receipt.json",
+            "application/json",
+            icon=":material/receipt_long:",
+            key=f"receipt_{made.run}",
+            help=(
+                "What was done to this model, on which cases, with which result. It is no proof"
+                " and no certificate."
+            ),
+        )
 
 
 @dataclass(frozen=True)

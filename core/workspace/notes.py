@@ -18,6 +18,14 @@ from core.workspace import records
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace, check_name
 
+# what only the people who made or use a model can say of it, and how it is asked for
+MODEL_FACTS = {
+    "intended use": "For whom and for what is it meant?",
+    "known failures": "Where was it seen to fail?",
+    "when to stop": "What would make you stop using it?",
+}
+FACT_LETTERS = 1_000
+
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
@@ -223,3 +231,28 @@ def decide_pairs(
         one = {"approved": approved, "author": save_author(ws, author), "made": time.time()}
         found |= {str(k): one for k in numbers}
     write_json(ws.folder(run) / "pairs.json", found)
+
+
+def load_model_facts(ws: Workspace, run: str) -> dict[str, dict[str, Any]]:
+    """Return what people have stated of a run's model, by what it is about (see `MODEL_FACTS`):
+    {"words", "author", "made" (seconds since the epoch)}.
+    """
+    found = _read(ws.folder(run) / "model_facts.json")
+    return {name: found[name] for name in MODEL_FACTS if name in found}
+
+
+def state_model_fact(ws: Workspace, run: str, about: str, words: str, author: str = "") -> None:
+    """Keep what a person states of a run's model; empty `words` take it back. UserError where it
+    cannot be stated, or the words are longer than 1,000 letters.
+    """
+    if about not in MODEL_FACTS:
+        raise UserError(f"“{about}” cannot be stated; what can is {', '.join(MODEL_FACTS)}.")
+    words = " ".join(words.split())
+    if len(words) > FACT_LETTERS:
+        raise UserError(
+            f"What is stated has {len(words):,} letters; at most {FACT_LETTERS:,} are kept."
+        )
+    kept = {k: v for k, v in load_model_facts(ws, run).items() if k != about}
+    if words:
+        kept[about] = {"words": words, "author": save_author(ws, author), "made": time.time()}
+    write_json(ws.folder(run) / "model_facts.json", kept)

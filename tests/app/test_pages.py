@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.samples.catalogue import make_sample
+from core.errors import UserError
 from core.jobs import queue
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -148,3 +149,44 @@ def test_a_run_that_cannot_go_on_offers_to_start_anew_and_its_notes_are_read(ful
     next(b for b in at.button if b.label == "Start from scratch").click().run()
     job = queue.wait(ws, "failedrun0", timeout=120)
     assert (job.status, job.resume, job.note) == ("done", 0, "")
+
+
+def test_results_open_on_model_facts_with_blanks_seen_and_filled_in(full, monkeypatch):
+    from core.workspace import notes
+
+    monkeypatch.setenv("LIGHTBOX_HOME", str(full))
+    ws = Workspace(full)
+    run = ws.runs("digits")[0].id
+
+    def shown():
+        at = opened("results", dataset="digits", run=run)
+        assert not at.exception
+        return [m.value for m in at.markdown]
+
+    said = shown()
+    assert "**Known failures:** :orange[not stated]" in said
+    assert any("**On cases it did not learn from:** the test part" in m for m in said)
+    figures = next(m for m in said if m.startswith("- "))
+    assert "linear probe accuracy" in figures, figures
+    notes.state_model_fact(ws, run, "known failures", "blurred  *ones*\n", "Dr Ada")
+    assert any(r"blurred \*ones\* :gray[(Dr Ada," in m for m in shown())
+    notes.state_model_fact(ws, run, "known failures", "")
+    assert "**Known failures:** :orange[not stated]" in shown()
+    with pytest.raises(UserError, match="cannot be stated"):
+        notes.state_model_fact(ws, run, "price", "low")
+    with pytest.raises(UserError, match="at most 1,000"):
+        notes.state_model_fact(ws, run, "when to stop", "x" * 1001)
+
+
+def test_a_link_to_a_run_that_is_going_says_how_far_it_is(full, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(full))
+    ws = Workspace(full)
+    job = Job(id="0123456789", kind="train", dataset=ws.entry("digits")["id"], method="pca")
+    ws.catalogue.add_job(job)
+    (ws.home / "runs" / job.id).mkdir()
+    ws.catalogue.set_job(job.id, status="failed", error="The disk is full.")
+    at = opened("latent", dataset="digits", run=job.id)
+    assert not at.exception
+    assert any("gave nothing to show" in m.value for m in at.markdown)
+    assert any("The disk is full" in e.value for e in at.error)
+    ws.catalogue.set_job(job.id, status="cancelled", error="")
