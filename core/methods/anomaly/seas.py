@@ -76,7 +76,7 @@ class SeaS(Method):
         volumes="no",
         min_rows=9,
         min_size=16,
-        seconds_per_value=2e-6,
+        seconds_per_value=8e-6,
     )
     gives = (Model, Embedding, AnomalyMaps, Images, Pairs, Metrics)
     Params = SeaSParams
@@ -92,7 +92,7 @@ class SeaS(Method):
     presets = {
         "fast": {"epochs": 40},
         "standard": {"epochs": 200},
-        "thorough": {"epochs": 500, "side": 64, "width": 24},
+        "thorough": {"epochs": 200, "side": 64, "width": 24},
     }
 
     # -- learning ----------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class SeaS(Method):
         from core.nets import diffusion
         from core.nets.losses.separation import separation
 
-        p, channels = self.params, self.shape_[0]
+        p = self.params
         self.net_ = self.make_net()
         kept = diffusion.shares_kept().to(run.where)
 
@@ -166,7 +166,6 @@ class SeaS(Method):
             out["loss"] = out["abnormal"] + out["normal"] + p.alignment * out["attention"]
             return out
 
-        assert channels == drawn.samples.shape[1] // 2
         optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=0.01)
         schedule = half_cosine(p.learning_rate, 0.5)
         run.fit(self.net_, loss, drawn, p, of=of, optimiser=optimiser, schedule=schedule, clip=1.0)
