@@ -23,7 +23,7 @@ from torch.nn.functional import adaptive_max_pool2d, avg_pool2d
 from core.artifacts import Pairs
 from core.data.dataset import Dataset
 from core.evidence import code_of, shared_data
-from core.methods.anomaly._seas_drawing import all_turns, nearest, turned
+from core.methods.augmentation._drawing import all_turns, nearest, turned
 from core.nets.losses.separation import focal
 from tests.benchmarks._anomaly import TILE, _tiles, pixel_ap
 from tests.benchmarks._common import over_seeds, row, run, store_part, table

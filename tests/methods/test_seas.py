@@ -18,9 +18,9 @@ from core.data.samples.few_lesions import few_lesions
 from core.errors import UserError
 from core.export_pairs import zip_approved
 from core.method import check_params
-from core.methods.anomaly import _seas_drawing as drawing
-from core.methods.anomaly._seas_examples import drawn_pairs, find_examples
-from core.methods.anomaly._seas_pairs import compare
+from core.methods.augmentation import _drawing as drawing
+from core.methods.augmentation._examples import drawn_pairs, find_examples
+from core.methods.augmentation._pairs import compare
 from core.nets import diffusion
 from core.registry import methods, open_model
 from core.training.compatibility import why_not

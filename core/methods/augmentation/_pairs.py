@@ -28,7 +28,7 @@ def compare(image: np.ndarray, ill: np.ndarray, well: np.ndarray, turns: str) ->
     [n,C,S,S] and the normal ones `well`, turned in every way allowed. Where there is one of `ill`
     alone, its distance from the next normal one is the unit.
     """
-    from core.methods.anomaly._seas_drawing import nearest
+    from core.methods.augmentation._drawing import nearest
 
     closest, far = nearest(image, ill, turns)
     usual = float(np.median(nearest(ill, ill if len(ill) > 1 else well, turns)[1]))

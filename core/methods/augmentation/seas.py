@@ -39,10 +39,11 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Metrics, Model, Pairs
 from core.errors import UserError
 from core.method import Method, Takes
-from core.methods.anomaly import _residuals, _seas_pairs, _slices
+from core.methods.anomaly import _residuals, _slices
 from core.methods.anomaly._inpainting import pictures, spread
-from core.methods.anomaly._seas_examples import drawn_pairs, find_examples, small_pictures
-from core.methods.anomaly._seas_params import SeaSParams
+from core.methods.augmentation import _pairs
+from core.methods.augmentation._examples import drawn_pairs, find_examples, small_pictures
+from core.methods.augmentation._params import SeaSParams
 from core.stages import Control, Stage
 from core.training.ordinary import half_cosine
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.methods.anomaly._seas_drawing import Drawn
+    from core.methods.augmentation._drawing import Drawn
     from core.training.run import Batch, Run
 
 CLEAR = 60  # noise levels, from the lowest, at which masks are learned
@@ -144,7 +145,7 @@ class SeaS(Method):
         """Train the denoising network; `asked` [n,k] the kinds of the rows of `drawn`."""
         import torch
 
-        from core.methods.anomaly import _seas_drawing as drawing
+        from core.methods.augmentation import _drawing as drawing
         from core.nets import diffusion
         from core.nets.losses.separation import separation
 
@@ -175,7 +176,7 @@ class SeaS(Method):
         """Train the network of masks on the features of the first, which stays as it is."""
         import torch
 
-        from core.methods.anomaly import _seas_drawing as drawing
+        from core.methods.augmentation import _drawing as drawing
         from core.nets import diffusion
         from core.nets.losses.separation import focal
 
@@ -210,7 +211,7 @@ class SeaS(Method):
         """
         import torch
 
-        from core.methods.anomaly import _seas_drawing as drawing
+        from core.methods.augmentation import _drawing as drawing
 
         channels, turns = self.shape_[0], self.params.turns
         ill = drawing.turned(x[:, : channels + 1], turns)
@@ -239,7 +240,7 @@ class SeaS(Method):
         """
         import torch
 
-        from core.methods.anomaly import _seas_drawing as drawing
+        from core.methods.augmentation import _drawing as drawing
         from core.nets import diffusion
 
         kept = diffusion.shares_kept().to(x.device)
@@ -294,7 +295,7 @@ class SeaS(Method):
         made = self._pairs(data, run)
         if made is not None:
             yield made
-            yield Metrics.of(_seas_pairs.figures_of(made), data.rows)
+            yield Metrics.of(_pairs.figures_of(made), data.rows)
 
     def _pairs(self, data: Dataset, run: Run) -> Pairs | None:
         """Return `pairs` pictures of each kind, as many normal ones, and as many of each two kinds
@@ -343,7 +344,7 @@ class SeaS(Method):
         """
         import torch
 
-        from core.methods.anomaly import _seas_drawing as drawing
+        from core.methods.augmentation import _drawing as drawing
 
         p = self.params
         with torch.no_grad():
@@ -371,7 +372,7 @@ class SeaS(Method):
         side = int(self.params.side)
         well = spread(data.of(self.normals_), MANY)
         ill = small_pictures(data.of(self.examples_), side)
-        likeness = _seas_pairs.compare(image, ill, small_pictures(well, side), self.params.turns)
+        likeness = _pairs.compare(image, ill, small_pictures(well, side), self.params.turns)
         rows = np.concatenate([self.examples_, well.rows])
         tokens = ["normal", *(f"{kind} {i + 1}" for kind in self.kinds_ for i in range(EACH))]
         return Pairs(
@@ -429,5 +430,5 @@ class SeaS(Method):
         asked = {k for k, kind in enumerate(self.kinds_) if mix.get(kind, 0.0) > 0}
         return [
             Stage("The normal picture it begins from", "a case", "input", x[0].cpu().numpy()),
-            *_seas_pairs.stages_of(image, prob, seen, self.kinds_, asked, threshold),
+            *_pairs.stages_of(image, prob, seen, self.kinds_, asked, threshold),
         ]
