@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from scipy.ndimage import binary_erosion
 
 from app import state, text
 from app.panels import case_stages, heat
@@ -225,7 +226,9 @@ def _framed(x: np.ndarray, place: int, side: int, data: Dataset) -> np.ndarray:
     picture = render.enlarge(render.input_to_rgb(x), TILE)
     rows, columns = (np.arange(n) * side // n for n in picture.shape[:2])
     inside = (rows == place // side)[:, None] & (columns == place % side)
-    framed = render.draw_outline(picture, inside, FRAME, max(1, picture.shape[0] // 66))
+    width = max(1, picture.shape[0] // 66)
+    inner = binary_erosion(inside, iterations=width)  # so that no frame lies beyond the edge
+    framed = render.draw_outline(picture, inner, FRAME, width)
     return render.orient_like(framed, data, state.look())
 
 
