@@ -72,7 +72,7 @@ def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
     tiles += [(draw(step, x[0], context, scale), step.title, step.note) for step in steps]
     for start in range(0, len(tiles), ACROSS):
         for cell, (picture, title, note) in zip(st.columns(ACROSS), tiles[start:][:ACROSS]):
-            cell.image(picture, width="stretch")
+            cell.image(picture, width="stretch", alt=text.plain(title, 60))
             words = f"**{text.label(title, 60)}**"
             cell.caption(f"{words}  \n{text.label(note, 90)}" if note else words)
     st.caption(_about(controls, settings, artifact))

@@ -37,9 +37,14 @@ def samples() -> None:
                         4,
                     ),
                     width="stretch",
+                    alt=f"Sixteen cases of {text.plain(name, 60)}",
                 )
             elif data.modality == "table":
-                st.image(render.enlarge(render.draw_table(data, 30), 300), width="stretch")
+                st.image(
+                    render.enlarge(render.draw_table(data, 30), 300),
+                    width="stretch",
+                    alt=f"The values of {text.plain(name, 60)} as colours",
+                )
             st.caption(text.label(data.card["about"], 300))
             st.caption(
                 f"{len(data):,} cases · {text.label(data.card['licence'])}"
@@ -125,7 +130,11 @@ def _look(data: Dataset) -> None:
         at = st.pagination(pages, key=f"look-{data.hash[:8]}") - 1 if pages > 1 else 0
         # spread over the whole set, so that each page shows every kind of case
         rows = data.rows[at::pages]
-        st.image(render.draw_grid(thumbs(data, rows, side), across), width="stretch")
+        st.image(
+            render.draw_grid(thumbs(data, rows, side), across),
+            width="stretch",
+            alt=f"{len(rows)} cases of {text.plain(data.name, 60)}",
+        )
         if pages > 1:
             st.caption(f"{len(rows)} of {len(data):,} cases, spread evenly over the whole set.")
     viewer.browse(data)
@@ -225,7 +234,7 @@ def _flow(data: Dataset) -> None:
         data.name,
         decisions.decisions_stamp(state.workspace().dataset_folder(data.name)),
     )
-    st.image(png, width="stretch")
+    st.image(png, width="stretch", alt=text.plain(words, 300))
     st.caption(text.label(words, 600))
 
 

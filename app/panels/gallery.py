@@ -93,7 +93,8 @@ def gallery(
         ):
             with cell, st.container(key=f"picture-{key}-{start + i}", gap="small"):
                 if pics is not None:
-                    st.image(pics[start + i], width="stretch")
+                    alt = text.plain(names[int(row)], 60)
+                    st.image(pics[start + i], width="stretch", alt=alt)
                 name = names[int(row)]
                 caption = captions[at * page_size + start + i] if captions is not None else None
                 words = text.plain(name, 14 if drawn else 40) if caption is None else caption

@@ -151,7 +151,11 @@ def scale(artifact: AnomalyMaps, context: Context, opacity: float, style: Style)
     """The one heat scale of the pictures."""
     low, high = reach(str(context.ws.home), context.job.id, artifact.slug)
     bar, words = st.columns([1, 2], vertical_alignment="center")
-    bar.image(colour_bar(low, high, opacity, style), width="stretch")
+    bar.image(
+        colour_bar(low, high, opacity, style),
+        width="stretch",
+        alt="Colours of the heat, low to high",
+    )
     below = "no line below a quarter of it" if style == "contour" else "clear below it"
     words.caption(
         f"{text.number(low)} to {text.number(high)} {text.label(artifact.unit)}: one scale for"

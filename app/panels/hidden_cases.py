@@ -103,7 +103,11 @@ def _tiles(data: Dataset, part: list[int], waiting: dict[int, str]) -> list[int]
                 if render.is_drawable(data):
                     clear = st.session_state.get(f"clear-{data.name}-{row}", False)
                     tile = thumbs(data, np.array([row]), 2 * TILE if clear else TILE)[0]
-                    st.image(tile if clear else blurred(tile), width="stretch")
+                    st.image(
+                        tile if clear else blurred(tile),
+                        width="stretch",
+                        alt=f"Row {row}{'' if clear else ', blurred'}",
+                    )
                     st.toggle(
                         "Clear",
                         key=f"clear-{data.name}-{row}",

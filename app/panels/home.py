@@ -67,7 +67,11 @@ def show(data: Dataset) -> None:
 
 
 def _wall(data: Dataset, rows: np.ndarray, across: int) -> None:
-    st.image(render.draw_grid(thumbs(data, rows, 64), across), width="stretch")
+    st.image(
+        render.draw_grid(thumbs(data, rows, 64), across),
+        width="stretch",
+        alt=f"{len(rows)} cases of {text.plain(data.name, 60)}",
+    )
 
 
 def _picture(context: state.Context) -> None:
@@ -89,6 +93,7 @@ def _picture(context: state.Context) -> None:
         st.image(
             render.draw_grid(overlays(scores, context, rows, OPACITY, truth=False, tile=128), 5),
             width="stretch",
+            alt="The most unusual cases, the most unusual places warm",
         )
         st.caption("The most unusual cases, and where.")
     elif embeds(context):

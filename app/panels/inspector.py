@@ -41,7 +41,7 @@ def inspector(context: Context) -> None:
         ):
             viewer.closer(data, row, scores, context.job.id, place)
     elif render.is_drawable(data):
-        st.image(render.draw_case(data, row, 320), width="stretch")
+        st.image(render.draw_case(data, row, 320), width="stretch", alt="The case")
     elif data.modality == "text":
         with st.container(height=320):
             texts.show_text(data.of(np.array([row])).texts[0])
@@ -140,7 +140,7 @@ def _neighbours(context: Context, row: int) -> None:
     for i, (cell, other) in enumerate(zip(st.columns(len(near)), near)):
         with cell, st.container(key=f"picture-near-{i}", gap="small"):
             if pics is not None:
-                st.image(pics[i], width="stretch")
+                st.image(pics[i], width="stretch", alt=text.plain(names[i], 60))
             st.button(
                 text.label(names[i], 8) if pics is None else "look",
                 key=f"near-{i}",

@@ -173,6 +173,7 @@ def _few(data: Dataset, found: Finding, rows: np.ndarray) -> None:
                     [pics[2 * i], np.full((96, 3, 3), 160, np.uint8), pics[2 * i + 1]], 1
                 ),
                 width="stretch",
+                alt=f"Rows {pairs[i][0]} and {pairs[i][1]} side by side",
                 caption=f"rows {pairs[i][0]} and {pairs[i][1]}"
                 + (f" + {len(found.sets[i]) - 2}" if len(found.sets[i]) > 2 else ""),
             )
@@ -183,7 +184,7 @@ def _few(data: Dataset, found: Finding, rows: np.ndarray) -> None:
     across = SMALL // 2 if found.kind == "labels doubted" else SMALL
     cells = [cell for _ in range(0, len(some), across) for cell in st.columns(across)]
     for pic, row, cell in zip(thumbs(data, some, 96), some.tolist(), cells):
-        cell.image(pic, width="stretch")
+        cell.image(pic, width="stretch", alt=f"Row {row}")
         note = found.notes.get(str(row))
         if found.kind == "labels doubted" and note is not None:
             cell.caption(f"{text.label(data.classes[label[row]], 12)}, or {text.label(note, 12)}?")
@@ -284,7 +285,12 @@ def _large(data: Dataset, found: Finding) -> None:
                 text.label(is_, 20) + (f", or {note}?" if found.kind == "labels doubted" else ""),
                 "" if found.kind == "labels doubted" else note,
             ]
-            cell.image(pic, width="stretch", caption=" · ".join(s for s in said if s))
+            cell.image(
+                pic,
+                width="stretch",
+                alt=text.plain(name, 60),
+                caption=" · ".join(s for s in said if s),
+            )
 
 
 # -- deciding --------------------------------------------------------------------------------------

@@ -85,9 +85,17 @@ def axis_sliders(context: Context, row: int) -> None:
     if drawable:
         with left:
             st.markdown("**The case**")
-            st.image(render.draw_case(context.data, row, 240, _as_given()), width="stretch")
+            st.image(
+                render.draw_case(context.data, row, 240, _as_given()),
+                width="stretch",
+                alt="The case",
+            )
             st.markdown("**What changed**")
-            st.image(difference(frame, here, 240, context), width="stretch")
+            st.image(
+                difference(frame, here, 240, context),
+                width="stretch",
+                alt="What changed, as coloured differences",
+            )
             st.caption(
                 "Grey: as it was. Shaded: where it changes most."
                 if context.data.modality == "series"
@@ -99,7 +107,11 @@ def axis_sliders(context: Context, row: int) -> None:
             help="What the model makes of the case, at the place in latent space that is set here.",
         )
         if drawable:
-            st.image(traverse.draw_generated(frame, context, 480), width="stretch")
+            st.image(
+                traverse.draw_generated(frame, context, 480),
+                width="stretch",
+                alt="Generated: the case at the place in latent space that is set",
+            )
         else:
             traverse.values_table(context, row, here, frame)
         traverse.gauge(float(traversal.distance_percentile(context.data, embedding, z[None])[0]))
@@ -196,11 +208,13 @@ def between(context: Context, row: int) -> None:
         cells[0].image(
             render.draw_case(context.data, row, 110, _as_given()),
             caption="the first case",
+            alt="The first case",
             width="stretch",
         )
         cells[2].image(
             render.draw_case(context.data, int(other), 110, _as_given()),
             caption="the other case",
+            alt="The other case",
             width="stretch",
         )
     with cells[1]:

@@ -85,7 +85,7 @@ def show(scores: AnomalyMaps, context: Context, row: int) -> None:
     for i, (cell, other) in enumerate(zip(st.columns(SHOWN), near.rows.tolist())):
         with cell, st.container(key=f"picture-normal-{i}", gap="small"):
             if pics is not None:
-                st.image(pics[i], width="stretch")
+                st.image(pics[i], width="stretch", alt=text.plain(names[i], 60))
             times = near.distance[i] / near.usual if near.usual > 0 else float("nan")
             far = f"{near.distance[i]:.3g}" + (f" ({times:.1f}×)" if np.isfinite(times) else "")
             st.button(

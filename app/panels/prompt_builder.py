@@ -104,7 +104,9 @@ def _steps(
     made = next(s.image for s in stages if s.drawn == "generated")
     for start in range(0, len(stages), ACROSS):
         for cell, stage in zip(st.columns(ACROSS), stages[start:][:ACROSS]):
-            cell.image(_drawn(stage, made, context), width="stretch")
+            cell.image(
+                _drawn(stage, made, context), width="stretch", alt=text.plain(stage.title, 60)
+            )
             cell.caption(f"**{text.label(stage.title, 60)}**  \n{text.label(stage.note, 60)}")
     st.caption("Generated: not patient data. Tried here alone, nothing is stored.")
 

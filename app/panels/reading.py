@@ -177,7 +177,7 @@ def _case(context: Context, row: int, with_model: bool, with_truth: bool) -> Non
             truth=with_truth,
         )
     elif render.is_drawable(data):
-        st.image(render.draw_case(data, row, HEIGHT), width="stretch")
+        st.image(render.draw_case(data, row, HEIGHT), width="stretch", alt="The case")
     elif data.modality == "text":
         with st.container(height=HEIGHT):
             texts.show_text(data.of(np.array([row])).texts[0])

@@ -43,6 +43,7 @@ def beside(context: Context, row: int) -> None:
         st.image(
             render.draw_generated(image, context.data, 200, look=state.look()),
             caption="the case as the model reconstructs it",
+            alt="Generated: the case as the model reconstructs it",
             width="stretch",
         )
     near = nearest(context, row, 3)
@@ -58,7 +59,7 @@ def beside(context: Context, row: int) -> None:
     for i, cell in enumerate(st.columns(len(near), gap="small")):
         label = data.classes[whole.labels[i]] if whole.labels[i] >= 0 else whole.names()[i]
         if pics is not None:
-            cell.image(pics[i], width="stretch")
+            cell.image(pics[i], width="stretch", alt=text.plain(label, 60))
         cell.caption(text.label(label, 16))
 
 

@@ -155,7 +155,7 @@ def _slide(context: Context, row: int, place: int | None, slugs: list[str]) -> N
             " it."
         ),
     )
-    st.image(comparison.blend(pair, share, SIDE), width="stretch")
+    st.image(comparison.blend(pair, share, SIDE), width="stretch", alt=comparison.describe(share))
     st.caption(
         f"{comparison.describe(share)} Difference: orange where the case is brighter than its"
         f" reconstruction, blue where darker; full colour at {text.number(pair.reach)} of the"

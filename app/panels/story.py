@@ -63,7 +63,11 @@ def present(pins: list[story.Pin]) -> None:
     )
     bar[4].button("End", on_click=_end, width="stretch")
     st.header(text.label(pin.caption, 300) if told else "What do you see?", anchor=False)
-    st.image(story.picture_path(state.workspace(), pin.id).read_bytes(), width="stretch")
+    st.image(
+        story.picture_path(state.workspace(), pin.id).read_bytes(),
+        width="stretch",
+        alt=text.plain(pin.caption, 120) if told else "A pinned view",
+    )
     if told and pin.notes:
         st.markdown(text.label(pin.notes, 2000))
     st.caption(text.label(pin.stamp, 300))
@@ -81,7 +85,11 @@ def edit(pins: list[story.Pin]) -> None:
     for i, pin in enumerate(pins):
         with st.container(border=True, key=f"drawn-{pin.id}"):
             left, middle, right = st.columns([2, 5, 1], vertical_alignment="center")
-            left.image(story.picture_path(ws, pin.id).read_bytes(), width="stretch")
+            left.image(
+                story.picture_path(ws, pin.id).read_bytes(),
+                width="stretch",
+                alt=text.plain(pin.caption, 120),
+            )
             with middle:
                 caption = st.text_input(
                     "Caption", pin.caption, key=f"caption-{pin.id}", max_chars=300

@@ -299,7 +299,7 @@ def closer(
         case(data, row, f"closer-{data.hash[:8]}", 600, artifact, run, place=place)
     with right:
         st.markdown("**What the model gets**")
-        st.image(given(data, row), width="stretch")
+        st.image(given(data, row), width="stretch", alt="The case as the model gets it")
         step, first = windowing.file_scale(data)
         low, high = (step * end + first for end in data.input_range)
         levels = stored_levels(data)

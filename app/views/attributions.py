@@ -78,7 +78,11 @@ def show(artifact: Attributions, context: Context) -> None:
     for start in range(0, len(part), 6):
         for i, cell in enumerate(st.columns(6)[: len(part) - start]):
             k = start + i
-            cell.image(images[k], width="stretch")
+            cell.image(
+                images[k],
+                width="stretch",
+                alt="Where the input raised the result, and where it lowered",
+            )
             said = (
                 ""
                 if artifact.output is None

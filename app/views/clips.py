@@ -171,9 +171,13 @@ def show(artifact: Predictions, context: Context) -> None:
         t, play, trail, truth, pace = _show_controls(film, context, f"{artifact.slug}-{at}")
     with left:
         if play:
-            st.image(_make_gif(*where, at, trail, truth, pace), width="stretch")
+            st.image(
+                _make_gif(*where, at, trail, truth, pace), width="stretch", alt="The film, outlined"
+            )
         else:
-            st.image(draw_frame(film, t, trail, truth), width="stretch")
+            st.image(
+                draw_frame(film, t, trail, truth), width="stretch", alt=f"Frame {t + 1}, outlined"
+            )
         st.caption(
             "Amber: the outline followed. Blue: the truth drawn by hand."
             + (" Faint lines: the frames before." if trail else "")

@@ -107,7 +107,7 @@ def _show_cluster(
             if render.is_drawable(context.data):
                 pics = thumbs(context.data, np.array(rows), 96)
                 for i, cell in enumerate(st.columns(9)[: len(rows)]):
-                    cell.image(pics[i], width="stretch")
+                    cell.image(pics[i], width="stretch", alt=f"A case of {text.plain(name, 60)}")
             else:
                 st.dataframe(context.data.of(np.array(rows)).shown.iloc[:4, :10], width="stretch")
 

@@ -233,7 +233,7 @@ def _show_frame(part: Dataset, judged: dict[str, Any], context: Context, name: s
             help="With the handle in focus, the arrow keys step through the film.",
         )
     picture = render.input_to_rgb(part.inputs(np.array([frame]))[0])
-    st.image(render.enlarge(picture, SIDE), width="stretch")
+    st.image(render.enlarge(picture, SIDE), width="stretch", alt=f"Frame {frame}")
     for who, (score, _) in judged.items():
         st.markdown(f"{who}: **{text.number(float(score[frame]))}**")
     if part.labels[frame] >= 0:

@@ -180,7 +180,7 @@ def _cases(context: Context, rows: np.ndarray, strength: np.ndarray, key: str, c
     for i, cell in enumerate(st.columns(TOP)[: len(rows)]):
         with cell:
             if pics is not None:
-                st.image(pics[i], width="stretch")
+                st.image(pics[i], width="stretch", alt=text.plain(names[i], 60))
             st.button(
                 f"{strength[i]:+.1f}" if pics is not None else text.label(names[i], 10),
                 key=context.key(f"f-{key}-{i}"),

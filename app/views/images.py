@@ -47,7 +47,7 @@ def show(artifact: Images, context: Context) -> None:
     for start in range(0, len(part), 6):
         for i, cell in enumerate(box.columns(6)[: len(part) - start]):
             k = start + i
-            cell.image(before[k], width="stretch")
+            cell.image(before[k], width="stretch", alt=text.plain(names[k], 60))
             image = np.asarray(artifact.image[part[k]])
             cell.image(
                 (
@@ -61,5 +61,6 @@ def show(artifact: Images, context: Context) -> None:
                     )
                 ),
                 width="stretch",
+                alt=f"{ROLES[artifact.role]}, of {text.plain(names[k], 60)}",
                 caption=text.label(names[k], 18),
             )

@@ -169,8 +169,8 @@ def _picture(artifact: Lesions, line: Line, context: Context, swapped: bool) -> 
 
     cells = st.columns(3 if twin is not None else 2)
     name = "as it is, without the outline" if first is raw else "healthy twin, made by the model"
-    cells[0].image(drawn(first, False), caption=name, width="stretch")
-    cells[1].image(drawn(raw), caption="the proposed lesion", width="stretch")
+    cells[0].image(drawn(first, False), caption=name, width="stretch", alt=name)
+    cells[1].image(drawn(raw), caption="the proposed lesion", width="stretch", alt="The lesion")
     if twin is None:
         return
     change = (raw - twin)[: len(_channels(raw))].mean(0)
@@ -180,6 +180,7 @@ def _picture(artifact: Lesions, line: Line, context: Context, swapped: bool) -> 
         drawn(raw, True, change),
         caption=f"orange: brighter than the healthy twin, blue: darker, full colour at"
         f" {text.number(reach)} {unit}",
+        alt="The difference from the healthy twin",
         width="stretch",
     )
 

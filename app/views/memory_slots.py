@@ -192,7 +192,9 @@ def _slot(use: SlotUse, layer: int, slot: int, context: Context) -> None:
         cells = st.columns(TOP + 1)
         where = use.where[layer, slot].reshape(use.side, use.side)
         with cells[0]:
-            st.image(_where(where, context.data), width="stretch")
+            st.image(
+                _where(where, context.data), width="stretch", alt="Where the slot is attended to"
+            )
             st.caption(f"where: {where.min():.1%} (dark) to {where.max():.1%} (bright)")
         names = context.data.of(rows).names()
         inputs = context.data.of(rows).inputs()
@@ -200,7 +202,11 @@ def _slot(use: SlotUse, layer: int, slot: int, context: Context) -> None:
             value = float(use.times_usual(layer)[best[i], slot])
             with cell:
                 place = int(use.place[best[i], layer, slot])
-                st.image(_framed(inputs[i], place, use.side, context.data), width="stretch")
+                st.image(
+                    _framed(inputs[i], place, use.side, context.data),
+                    width="stretch",
+                    alt=text.plain(names[i], 60),
+                )
                 st.button(
                     f"×{value:.1f}",
                     key=context.key(f"slots-{slot}-{i}"),
@@ -255,7 +261,7 @@ def _one_case(method: Any, use: SlotUse, layer: int, context: Context) -> None:
     scale = _scale(context)
     tiles += [(case_stages.draw(s, x[0], context, scale), s.title, s.note) for s in steps]
     for cell, (picture, title, note) in zip(st.columns(len(tiles)), tiles):
-        cell.image(picture, width="stretch")
+        cell.image(picture, width="stretch", alt=text.plain(title, 60))
         words = f"**{text.label(title, 60)}**"
         cell.caption(f"{words}  \n{text.label(note, 90)}" if note else words)
     if not use.is_even(layer):

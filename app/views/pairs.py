@@ -119,8 +119,12 @@ def _pair(artifact: Pairs, k: int, decided: Decided, author: str, context: Conte
     """A pair beside the training pictures most like it, and its buttons."""
     now = _state(k, decided)
     cells = st.columns([1, 1, 1, 1, 1.1], gap="small")
-    cells[0].image(drawn(artifact, k, context), width="stretch", caption="generated")
-    cells[1].image(drawn(artifact, k, context, True), width="stretch", caption="its mask")
+    cells[0].image(
+        drawn(artifact, k, context), width="stretch", caption="generated", alt="A generated picture"
+    )
+    cells[1].image(
+        drawn(artifact, k, context, True), width="stretch", caption="its mask", alt="Its mask"
+    )
     for cell, rows, words in (
         (cells[2], artifact.nearest, "most like it, real"),
         (cells[3], artifact.closest, "most like it, abnormal"),
@@ -178,7 +182,12 @@ def _real(cell: Any, row: int, words: str, context: Context) -> None:
         return
     name = text.label(context.data.of(np.array([row])).names()[0], 20)
     words = f"{words}: {name}"
-    cell.image(thumbs(context.data, np.array([row]), TILE)[0], width="stretch", caption=words)
+    cell.image(
+        thumbs(context.data, np.array([row]), TILE)[0],
+        width="stretch",
+        caption=words,
+        alt=words,
+    )
 
 
 def _attention(artifact: Pairs, k: int, context: Context) -> None:
@@ -197,6 +206,7 @@ def _attention(artifact: Pairs, k: int, context: Context) -> None:
         cell.image(
             render.mark_generated(heat, TILE),
             caption=f"{text.label(artifact.tokens[j], 24)}: {low:.2f} to {high:.2f}",
+            alt=f"Where {text.plain(artifact.tokens[j], 24)} looked",
             width="stretch",
         )
     st.caption(

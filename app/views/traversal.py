@@ -67,7 +67,11 @@ def strip(path: Traversal, context: Context) -> None:
     for cell, frame, value in zip(st.columns(many, gap="small"), path.frames, path.value):
         with cell:
             if render.is_drawable(context.data):
-                st.image(draw_generated(frame, context, 110), width="stretch")
+                st.image(
+                    draw_generated(frame, context, 110),
+                    width="stretch",
+                    alt=f"Generated, at {value:.2g}",
+                )
             st.caption(f"{value:.2g}")
     if not render.is_drawable(context.data):
         table_path(path, context)
@@ -178,7 +182,7 @@ def real_cases(context: Context, rows: np.ndarray) -> None:
     for i, cell in enumerate(st.columns(max(3, len(rows)))[: len(rows)]):
         with cell:
             if pics is not None:
-                st.image(pics[i], width="stretch")
+                st.image(pics[i], width="stretch", alt=text.plain(names[i], 60))
             st.button(
                 text.label(names[i], 12),
                 key=f"real-{i}-{rows[i]}",

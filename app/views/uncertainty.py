@@ -52,7 +52,9 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     if artifact.map is not None and data.modality == "image":
         low, high = reach(str(context.ws.home), context.job.id, slug)
         bar, words = st.columns([1, 2], vertical_alignment="center")
-        bar.image(colour_bar(low, high, OPACITY), width="stretch")
+        bar.image(
+            colour_bar(low, high, OPACITY), width="stretch", alt="Colours of doubt, low to high"
+        )
         words.caption(
             f"{text.number(low)} to {text.number(high)}, {text.label(artifact.unit, 60)}: one scale"
             " for all pictures of this run."
