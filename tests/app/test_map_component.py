@@ -127,3 +127,10 @@ def test_each_amount_is_in_the_bar_that_names_its_range():
     )  # fmt: skip
     assert sum(b["n"] for b in head["bars"]) == len(amounts) - 1
     assert head["bars"][-1]["words"].endswith("or more")
+
+
+def test_an_amount_far_above_the_scale_is_in_the_last_bar():
+    amounts = np.array([*np.zeros(999), 1e9])  # the scale ends at 0: the 99.5th percentile
+    at = component.bar_of(amounts)
+    assert (at[:-1] == 0).all()
+    assert at[-1] == component.BARS - 1

@@ -106,6 +106,50 @@ def test_outlines_select_add_keep_and_invert_and_the_points_are_not_sent_again(
     assert not page.errors
 
 
+def test_corners_stay_on_their_places_and_enter_closes_them_and_presses_no_button(
+    on_map: Any,
+) -> None:
+    page = on_map
+    box = page.locator(".lm-stage canvas").first.bounding_box()
+    left, top, w, h = box["x"], box["y"], box["width"], box["height"]
+    tool(page, "Corners")
+
+    def corners(*places: tuple[float, float]) -> None:
+        for x, y in places:
+            page.mouse.click(left + x * w, top + y * h)
+            page.wait_for_timeout(400)
+
+    def enter() -> None:
+        page.keyboard.press("Enter")
+
+    corners((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7))
+    before = after(page, enter)
+    assert before > 20
+    inverted = after(page, lambda: tool(page, "Invert"))  # which keeps the focus
+    assert inverted == 1797 - before
+    corners((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7))
+    page.mouse.move(left + w / 2, top + h / 2)
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(300)
+    assert after(page, enter) == before, "the same places, though the map was zoomed meanwhile"
+    assert not page.errors
+
+
+def test_another_map_is_shown_whole_however_far_one_had_zoomed_in(on_map: Any) -> None:
+    page = on_map
+    box = page.locator(".lm-stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    for _ in range(30):
+        if page.locator(PICTURES).count():
+            break
+        page.mouse.wheel(0, -120)
+        page.wait_for_timeout(200)
+    assert page.locator(PICTURES).count()
+    page.locator(".st-key-w-map-how").get_by_text("PCA", exact=True).click()
+    settled(page)
+    page.locator(PICTURES).first.wait_for(state="detached")
+
+
 def test_pictures_appear_as_one_zooms_in_and_go_with_the_whole_map(on_map: Any, shot: Any) -> None:
     page = on_map
     assert page.locator(PICTURES).count() == 0

@@ -229,7 +229,8 @@ def bar_of(amounts: np.ndarray) -> np.ndarray:
     """
     low, high = limits(amounts)
     share = np.nan_to_num((amounts - low) / max(high - low, 1e-12))
-    return np.where(np.isfinite(amounts), np.clip((share * BARS).astype(int), 0, BARS - 1), -1)
+    bar = np.clip(share * BARS, 0, BARS - 1).astype(int)  # far above the scale is too far for int
+    return np.where(np.isfinite(amounts), bar, -1)
 
 
 def _bars(amounts: np.ndarray) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ export const TOOLS = {
 const NEAR = 8, STILL = 4; // pixels: this near the first corner closes; less than this is a click
 
 export class Drawing {
-  // `stage` holds the canvas of points; `done(points in pixels, {shift, alt})` hears of each finished outline, `press()` of each click.
-  constructor(stage, colour, done, press) {
-    Object.assign(this, { stage, colour, done, press, tool: "lasso", points: [] });
+  // `stage` holds the canvas of points; `done(points in pixels, {shift, alt})` hears of each finished outline, `press()` of each click; `back` tells the place on the map of a point in pixels.
+  constructor(stage, colour, done, press, back) {
+    Object.assign(this, { stage, colour, done, press, back, tool: "lasso", points: [], places: [] });
     this.layer = document.createElement("canvas");
     this.layer.className = "lm-drawing";
     stage.append(this.layer);
@@ -37,6 +37,7 @@ export class Drawing {
 
   pressed(e) {
     this.began = this.at(e);
+    this.drawn = false; // a drag that ended outside is followed by no click here
     if (!(this.tool in TOOLS) || e.button !== 0) return;
     e.stopImmediatePropagation();
     e.preventDefault();
@@ -79,15 +80,30 @@ export class Drawing {
     if (e.detail > 1) return;
     if (this.points.length > 2 && Math.hypot(here[0] - first[0], here[1] - first[1]) < NEAR) this.close(e);
     else {
+      if (!first) this.places = [];
       this.points.push(here);
+      this.places.push(this.back(here));
       this.draw(here);
     }
   }
 
+  // Trap: the button that was pressed last still has the focus, and Enter would press it again; what is typed into a field is not for here.
   typed(e) {
-    if (!this.points.length) return;
-    if (e.key === "Escape") this.clear();
-    else if (e.key === "Enter" && this.tool === "corners") this.close(e);
+    const field = e.composedPath()[0].closest?.("input, textarea, [contenteditable]");
+    if (!this.points.length || field) return;
+    const closes = e.key === "Enter" && this.tool === "corners";
+    if (!closes && e.key !== "Escape") return;
+    e.preventDefault();
+    e.stopImmediatePropagation();
+    if (closes) this.close(e);
+    else this.clear();
+  }
+
+  // Corners stay on the places they were set on while the map below is moved, zoomed or resized.
+  follow(at) {
+    if (this.tool !== "corners" || !this.points.length) return;
+    this.points = this.places.map(([x, y]) => at.place(x, y));
+    this.draw();
   }
 
   close(e) {

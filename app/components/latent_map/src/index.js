@@ -52,12 +52,14 @@ class LatentMap {
     this.stage.append(this.canvas);
     parent.append(this.root);
     this.mode = "set";
+    this.urls = [];
     this.doubt = false;
     this.controls = controls(this);
     this.root.append(this.controls, this.stage);
     this.pictures = new Pictures(this.stage);
     this.names = new Names(this.stage);
-    this.drawing = new Drawing(this.stage, () => this.accent(), (points, keys) => this.outlined(points, keys), () => this.clicked());
+    this.drawing = new Drawing(this.stage, () => this.accent(), (points, keys) => this.outlined(points, keys), () => this.clicked(),
+      (point) => screen(this.plot, this.stage).back(...point));
     this.tip = tooltip(this.root);
   }
 
@@ -79,6 +81,7 @@ class LatentMap {
     if (!at) return;
     this.names.place(at);
     this.pictures.place(at);
+    this.drawing.follow(at);
   }
 
   // The whole map as large as the canvas allows: a wide one need not fit a square.
@@ -95,7 +98,10 @@ class LatentMap {
   }
 
   async show(message) {
+    const moved = !this.message || !["x", "y"].every((of) => this.message[of].length === message.n && this.message[of].every((v, i) => v === message[of][i]));
+    this.fitted &&= !moved; // other points stand elsewhere than where one had zoomed in
     this.message = message;
+    this.urls.push(...[message.sprite, message.backdrop].filter(Boolean));
     this.drawn = false;
     this.root.style.height = `${message.height}px`;
     this.canvas.setAttribute("aria-label", message.alt);
@@ -115,10 +121,18 @@ class LatentMap {
     if (!this.fitted) this.fit();
     this.names.show(message.labels);
     this.pictures.show(message);
+    this.tip.hide();
+    this.release([message.sprite, message.backdrop]);
     this.placeMarks();
     this.waiting = maps()[message.key] ??= {};
     this.waiting.map = this;
     this.mark(this.waiting.selection);
+  }
+
+  // Frees the pictures of messages before, all but those to `keep`.
+  release(keep) {
+    for (const url of this.urls) if (!keep.includes(url)) URL.revokeObjectURL(url);
+    this.urls = this.urls.filter((url) => keep.includes(url));
   }
 
   // Colours and the legend: of the column, or of how true each point's neighbours on the map are.
@@ -174,6 +188,7 @@ class LatentMap {
     this.gone = true;
     if (this.waiting && this.waiting.map === this) delete this.waiting.map;
     this.drawing.destroy();
+    this.release([]);
     if (this.resized) this.resized.disconnect();
     if (this.plot) this.plot.destroy();
     this.root.remove();
