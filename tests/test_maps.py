@@ -13,12 +13,12 @@ import numba
 import numpy as np
 import pytest
 
-from core.artifacts import Embedding
+from core.artifacts import Embedding, Map
 from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.maps import layout
 from core.maps import make as maps
-from core.maps.make import add, make_map
+from core.maps.make import add, compare_projections, count_sampled, make_map
 from core.maps.projections import PROJECTIONS, find_more_faithful
 from core.neighbours import RECALL, Finder, neighbours
 
@@ -387,6 +387,20 @@ def test_of_few_rows_or_rows_alike_nothing_is_compared():
     alike = make_map(embedding(np.ones((60, 4), "f4")), "auto")
     assert (alike.how, alike.compared) == ("pca", {})
     assert "UMAP" in alike.reason
+
+
+def test_nothing_is_compared_where_the_sample_has_too_few_places():
+    z = np.zeros((4000, 3), np.float32)
+    z[:4] = np.random.default_rng(0).normal(size=(4, 3))
+    assert compare_projections(z, 2, 0) == {}
+
+
+def test_the_sample_compared_is_of_the_cases_drawn_not_of_those_placed_later():
+    made = Map(rows=np.arange(3000), xy=np.zeros((3000, 2), "f4"))
+    assert count_sampled(made) == 1000
+    assert count_sampled(replace(made, beside=np.zeros((400, 2), "f4"))) == 0
+    assert count_sampled(replace(made, added=np.arange(3000) >= 900)) == 0
+    assert count_sampled(replace(made, added=np.arange(3000) >= 1100)) == 1000
 
 
 def test_more_faithful_is_more_neighbours_kept_and_no_less_trust():

@@ -26,7 +26,7 @@ from core.artifacts import Map
 from core.columns import Column, map_points, slice_columns
 from core.explain.group_differences import find_differences
 from core.imaging.palette import ACCENT, AMBER
-from core.maps.make import COMPARED
+from core.maps.make import count_sampled
 from core.maps.projections import PROJECTIONS, describe_comparison
 
 
@@ -56,7 +56,7 @@ def compare(made: Map) -> str | None:
     """
     if not made.compared:
         return None
-    said = describe_comparison(made.compared, COMPARED if len(made.rows) > COMPARED else 0)
+    said = describe_comparison(made.compared, count_sampled(made))
     return f"Drawn by {PROJECTIONS[made.how]}: {said}."
 
 

@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.jobs.run_folder import find_artifact
 from core.maps import make as maps
 from core.maps import out_of_sample
-from core.maps.make import COMPARED
+from core.maps.make import count_sampled
 from core.maps.projections import (
     AUTOMATIC,
     DIMENSIONS,
@@ -104,7 +104,7 @@ def _offer_more_faithful(context: Context, how: str, spec: dict[str, Any], seed:
     if better is None:
         return
     line = st.container(horizontal=True, vertical_alignment="center")
-    said = describe_comparison(other.compared, COMPARED if len(other.rows) > COMPARED else 0)
+    said = describe_comparison(other.compared, count_sampled(other))
     line.caption(f":material/info: {said[0].upper()}{said[1:]}.")
     line.button(
         f"Draw with {PROJECTIONS[better]}",

@@ -122,7 +122,8 @@ def make_map(
 
 def compare_projections(z: np.ndarray, dims: int, seed: int) -> dict[str, dict[str, float]]:
     """Faithfulness of UMAP, t-SNE (two dimensions only: in three it is slow) and principal
-    components on the same seeded sample of at most 1,000 of the rows `z` [n,d], by projection.
+    components on the same seeded sample of at most 1,000 of the rows `z` [n,d], by projection; none
+    where the sample lies at too few places to be drawn.
     PaCMAP is not among them: it takes ten times as long to begin. Cost: about 2 s of one core.
     """
     from core.maps.faithfulness import faithfulness
@@ -130,16 +131,27 @@ def compare_projections(z: np.ndarray, dims: int, seed: int) -> dict[str, dict[s
     if len(z) > COMPARED:
         chosen = np.random.default_rng(seed).choice(len(z), COMPARED, replace=False)
         z = z[np.sort(chosen)]
+    if unfit(z, NONLINEAR, dims):  # the sample may have fewer places than all rows
+        return {}
     found = {}
     for how in (NONLINEAR, "tsne", LINEAR) if dims == 2 else (NONLINEAR, LINEAR):
         if how == LINEAR:
             xy = _along(z, _axes(z, dims, seed))
-        elif unfit(z, how, dims):
-            continue
         else:
             xy = _draw(z, how, dims, seed, None, lambda fraction: None)
         found[how] = faithfulness(z, xy)[2]
     return found
+
+
+def count_sampled(made: Map) -> int:
+    """How many cases were in the sample that `made.compared` was measured on; 0 where it was all
+    that the map was drawn of. Cases placed on it afterwards count for nothing.
+    """
+    if made.beside is not None:
+        drawn = len(made.beside)
+    else:
+        drawn = len(made.rows) if made.added is None else int((~np.asarray(made.added)).sum())
+    return COMPARED if drawn > COMPARED else 0
 
 
 def unfit(z: np.ndarray, how: str, dims: int) -> str:
