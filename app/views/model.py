@@ -145,11 +145,8 @@ def _measured(context: Context) -> None:
 def _origin(artifact: Model, context: Context) -> None:
     """What it learned from, when, and its receipt where there is one."""
     data, made = context.data, artifact.made_by
-    sites = (
-        "not stated"
-        if data.domains is None
-        else ", ".join(sorted({text.label(d) for d in data.domains if d is not None})[:8])
-    )
+    domains = [] if data.domains is None else [d for d in data.domains if d is not None]
+    sites = ", ".join(sorted({text.label(d) for d in domains})[:8]) or "not stated"
     of_cases = data.of(artifact.rows).groups
     groups = "not stated"
     if of_cases is not None:
