@@ -150,6 +150,15 @@ def test_another_map_is_shown_whole_however_far_one_had_zoomed_in(on_map: Any) -
     page.locator(PICTURES).first.wait_for(state="detached")
 
 
+def test_every_projection_is_in_sight_on_a_small_screen(on_map: Any) -> None:
+    page = on_map
+    page.set_viewport_size({"width": 1024, "height": 768})
+    for of in (".st-key-w-map-how", ".st-key-w-map-dims"):
+        last = page.locator(f"{of} [role=radio]").last.bounding_box()
+        around = page.locator(f"{of} [role=radiogroup]").bounding_box()
+        assert last["x"] + last["width"] <= around["x"] + around["width"] + 1
+
+
 def test_pictures_appear_as_one_zooms_in_and_go_with_the_whole_map(on_map: Any, shot: Any) -> None:
     page = on_map
     assert page.locator(PICTURES).count() == 0
