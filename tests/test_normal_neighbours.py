@@ -1,10 +1,12 @@
 """The nearest normal cases of a case, and how far they are beside what is usual."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.artifacts import Embedding
-from core.explain.normal_neighbours import find_normal_neighbours
+from core.data.dataset import Dataset
+from core.explain.normal_neighbours import embed_values, find_normal_neighbours
 
 
 def line(metric="euclidean") -> Embedding:
@@ -45,3 +47,22 @@ def test_distances_of_a_cosine_space_are_those_of_unit_vectors():
     )
     assert found.rows.tolist() == [2, 1]
     assert found.distance == pytest.approx([np.sqrt(2 - np.sqrt(2)), np.sqrt(2)])
+
+
+def test_values_of_a_table_are_measured_by_their_spread_among_training_rows():
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(0, 1, 80), rng.normal(0, 1000, 80), np.full(80, 7.0)], 1)
+    x[5, 0] = np.nan
+    x[79] = [50.0, 0.0, 9.0]  # a test row far out in what varies little
+    table = pd.DataFrame({"split": ["train"] * 60 + ["test"] * 20})
+    data = Dataset(
+        "t", "table", table, x.astype("f4"), roles={"split": "split"}, features=("a", "b", "c")
+    )
+    z = np.asarray(embed_values(data).z)
+    assert z[:60].std(0)[:2] == pytest.approx([1, 1], abs=0.3)
+    assert z[5, 0] == 0
+    assert not z[:, 2].any(), "what does not vary in training tells nothing"
+    assert z[79, 0] > 30
+    near = find_normal_neighbours(embed_values(data), 79, np.arange(60), k=1)
+    by_hand = np.square(z[:60] - z[79]).sum(1).argmin()
+    assert near.rows.tolist() == [by_hand]

@@ -11,10 +11,15 @@ from app.panels.gallery import small_tile, thumbs
 from app.state import Context
 from core.artifacts import AnomalyMaps, Embedding
 from core.errors import UserError
-from core.explain.normal_neighbours import NormalNeighbours, find_normal_neighbours
+from core.explain.normal_neighbours import (
+    NormalNeighbours,
+    embed_values,
+    find_normal_neighbours,
+)
 from core.imaging import render
 
 SHOWN = 3
+DIFFERING = 4  # values of a table set side by side
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
@@ -29,7 +34,9 @@ def _found(
     try:
         embedding: Embedding = find_artifact(context.ws, run, Embedding)
     except UserError:
-        return None
+        if context.data.modality != "table":
+            return None
+        embedding = embed_values(context.data)
     normal, words = normal_rows(scores, context, at)
     held = np.isin(embedding.rows, context.data.rows)
     groups = None
@@ -57,8 +64,8 @@ def normal_rows(scores: AnomalyMaps, context: Context, at: float) -> tuple[np.nd
 
 
 def show(scores: AnomalyMaps, context: Context, row: int) -> None:
-    """The nearest normal cases of `row`, with their distance; nothing where the run has no latent
-    space.
+    """The nearest normal cases of `row`, with their distance in the run's latent space, or by the
+    values of a table where it has none; nothing where neither is there.
     """
     at = threshold.threshold_of(scores, context)
     found = _found(str(context.ws.home), context.job.id, context.data.hash, scores.slug, at, row)
@@ -74,8 +81,9 @@ def show(scores: AnomalyMaps, context: Context, row: int) -> None:
     st.caption(
         f"Nearest normal, among {cases}:",
         help=(
-            "What a normal case like this one looks like. Nearest in the latent space of the run."
-            " The figure under a picture is the distance, in brackets how many times as far that"
+            "What a normal case like this one looks like. Nearest in the latent space of the run;"
+            " where it has none, by the values of the table, each measured by its spread."
+            " The figure is the distance, in brackets how many times as far that"
             " is as normal cases usually lie from their own nearest normal case."
         ),
     )
@@ -97,3 +105,21 @@ def show(scores: AnomalyMaps, context: Context, row: int) -> None:
                 help=f"Look at {text.label(names[i])}",
                 width="stretch",
             )
+    if data.modality == "table":
+        _compare_values(context, row, int(near.rows[0]))
+
+
+def _compare_values(context: Context, row: int, normal: int) -> None:
+    """The values in which a case of a table differs most from its nearest normal one."""
+    data, both = context.data, np.array([row, normal])
+    z, x = embed_values(data), data.of(both).inputs()
+    apart = np.abs(np.subtract(*z.z[z.at(both)]))
+    most = [j for j in np.argsort(-apart, kind="stable")[:DIFFERING] if apart[j] > 0]
+    if not most:
+        return
+    lines = "\n".join(
+        f"| {text.label(data.features[j], 40)} | {text.number(float(x[0, j]))} |"
+        f" {text.number(float(x[1, j]))} |"
+        for j in most
+    )
+    st.markdown(f"| Differs most in | This case | Nearest normal |\n|---|---|---|\n{lines}")

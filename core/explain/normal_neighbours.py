@@ -4,12 +4,17 @@ is usual among normal cases.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.artifacts import Embedding
 from core.neighbours import prepared
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
 
 SAMPLE = 300  # normal cases whose own nearest normal one tells what is usual
 MOST = 20_000  # normal cases among which these are sought
@@ -74,3 +79,24 @@ def _usual(z: np.ndarray, at: np.ndarray, unit: np.ndarray) -> float:
     nearest = square.min(1)
     nearest = nearest[np.isfinite(nearest)]
     return float(np.sqrt(np.maximum(np.median(nearest), 0.0))) if len(nearest) else float("nan")
+
+
+def embed_values(data: Dataset) -> Embedding:
+    """Return the values of a table as coordinates float32 [n,d], for runs without a latent space:
+    each column less its median and divided by its robust spread (interquartile range / 1.349, the
+    standard deviation where that is 0) among training rows; missing values at the median. Columns
+    that do not vary there count nothing: 0 throughout.
+    """
+    x = data.inputs().astype(np.float64)
+    train = data.splits == "train"
+    own = x[train] if train.any() else x
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns without any value
+        middle = np.nanmedian(own, 0)
+        low, high = np.nanpercentile(own, [25, 75], axis=0)
+        deviation = np.nanstd(own, 0)
+    spread = np.where(high > low, (high - low) / 1.349, deviation)
+    varies = np.isfinite(spread) & (spread > 0)
+    z = (x - middle) / np.where(varies, spread, 1) * varies
+    z = np.nan_to_num(z, posinf=0, neginf=0)
+    return Embedding(rows=data.rows, name="values", z=z.astype(np.float32))
