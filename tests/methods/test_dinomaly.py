@@ -235,6 +235,8 @@ def test_dinov2_from_a_folder_is_frozen_and_kept_with_the_model(dino_folders):
     method, found = fit("dinomaly", data, **given)
     for name, value in encoder.state_dict().items():
         assert torch.equal(method.net_.encoder.state_dict()[name].cpu(), value), name
+    assert all(p.grad is None for p in method.net_.encoder.parameters())
+    assert any(p.grad is not None for p in method.net_.parameters())
     again = open_model(found["model"])
     x = torch.from_numpy(data.inputs())
     with torch.no_grad():
