@@ -40,11 +40,8 @@ def show(artifact: Model, context: Context) -> None:
     stated = notes.load_model_facts(context.ws, context.job.id)
     left, right = st.columns(2)
     with left:
-        st.markdown(
-            f"**{kind.title if kind else text.label(artifact.method)}** can "
-            + ", ".join(CAN[a] for a in artifact.abilities)
-            + "."
-        )
+        title = kind.title if kind else text.label(artifact.method)
+        st.markdown(f"**{title}** can {describe_abilities(artifact)}.")
         st.markdown(f"**The method answers:** {sections.get('Answers', 'not stated')}")
         _fact("Meant for", "intended use", stated)
         st.markdown("**Not for:** diagnosis or treatment.")
@@ -59,6 +56,11 @@ def show(artifact: Model, context: Context) -> None:
         st.markdown(f"**Not when:** {sections.get('Do not use when', 'not stated')}")
     if artifact.diagram:
         _built(artifact, context)
+
+
+def describe_abilities(model: Model) -> str:
+    """What `model` can do with cases that come later, as the end of a sentence."""
+    return ", ".join(CAN[a] for a in model.abilities) or "do nothing beyond what this run gave"
 
 
 def _fact(title: str, about: str, stated: dict[str, dict[str, Any]]) -> None:
