@@ -171,6 +171,20 @@ def test_pictures_appear_as_one_zooms_in_and_go_with_the_whole_map(on_map: Any, 
         page.wait_for_timeout(200)
     assert 1 <= page.locator(PICTURES).count() <= 60
     shot("map-pictures")
+    looks = "i => [getComputedStyle(i).borderColor, getComputedStyle(i).opacity]"
+    pictures = page.locator(PICTURES)
+    colours = {i.evaluate(looks)[0] for i in pictures.all()}
+    tool(page, "Doubtful places")
+    assert {i.evaluate(looks)[0] for i in pictures.all()} != colours, "the colours of doubt"
+    tool(page, "Doubtful places")
+    assert {i.evaluate(looks)[0] for i in pictures.all()} == colours
+    dimmed = 0
+    for name in page.locator(".lm-legend button").all()[:2]:
+        after(page, lambda name=name: name.click())
+        shown = {tuple(i.evaluate(looks)) for i in pictures.all()}
+        assert len({c for c, opacity in shown if opacity == "1"}) <= 1, "the class selected alone"
+        dimmed += any(opacity == "0.35" for _, opacity in shown)
+    assert dimmed, "what is not selected steps back"
     tool(page, "Whole map")
     page.locator(PICTURES).first.wait_for(state="detached")
 

@@ -56,7 +56,7 @@ class LatentMap {
     this.doubt = false;
     this.controls = controls(this);
     this.root.append(this.controls, this.stage);
-    this.pictures = new Pictures(this.stage);
+    this.pictures = new Pictures(this.stage, (i) => this.colourOf(i));
     this.names = new Names(this.stage);
     this.drawing = new Drawing(this.stage, () => this.accent(), (points, keys) => this.outlined(points, keys), () => this.clicked(),
       (point) => screen(this.plot, this.stage).back(...point));
@@ -144,6 +144,12 @@ class LatentMap {
     if (this.legend) this.legend.remove();
     this.legend = legend(this, message);
     this.root.append(this.legend);
+    this.placeMarks();
+  }
+
+  colourOf(i) {
+    const m = this.message, along = (colours, share) => colours[Math.round(share * (colours.length - 1))];
+    return this.doubt ? along(DOUBT, m.trust[i]) : m.kind === "amount" ? along(m.scale, m.code[i]) : m.palette[m.code[i]];
   }
 
   // Which points are selected, told by a message of its own: the points are not sent again for it.
@@ -151,8 +157,11 @@ class LatentMap {
     if (!selection || !this.drawn || selection.n !== this.message.n) return;
     const chosen = [];
     for (let i = 0; i < selection.n; i++) if (selection.bits[i >> 3] & (128 >> (i & 7))) chosen.push(i);
-    if (chosen.length && chosen.length < selection.n) this.plot.select(chosen, { preventEvent: true });
+    const some = chosen.length && chosen.length < selection.n;
+    if (some) this.plot.select(chosen, { preventEvent: true });
     else this.plot.deselect({ preventEvent: true });
+    this.pictures.chosen = some ? new Set(chosen) : null;
+    this.placeMarks();
     this.root.dataset.ready = selection.stamp;
   }
 

@@ -58,7 +58,10 @@ export class Names {
 }
 
 export class Pictures {
-  constructor(stage) {
+  // `colour(i)` is what case i is drawn in now; `chosen` is null, or the set of cases that are selected: others step back, as points do.
+  constructor(stage, colour) {
+    this.colour = colour;
+    this.chosen = null;
     this.layer = layer(stage, "lm-pictures");
   }
 
@@ -85,7 +88,7 @@ export class Pictures {
     this.layer.replaceChildren(...seen.map(([i, x, y]) => {
       const picture = document.createElement("i"), tile = m.tiles[i];
       Object.assign(picture.style, { left: `${x}px`, top: `${y}px`, width: `${side}px`, height: `${side}px`, backgroundImage: `url(${m.sprite})`,
-        backgroundSize: `${m.tile * m.columns * zoom}px auto`, borderColor: m.kind === "category" ? m.palette[m.code[i]] : "transparent",
+        backgroundSize: `${m.tile * m.columns * zoom}px auto`, borderColor: this.colour(i), opacity: this.chosen && !this.chosen.has(i) ? 0.35 : 1,
         backgroundPosition: `-${(tile % m.columns) * side}px -${Math.floor(tile / m.columns) * side}px` });
       return picture;
     }));
