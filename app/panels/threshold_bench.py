@@ -15,7 +15,8 @@ from app.state import Context
 from core.artifacts import AnomalyMaps, Metric
 from core.imaging.palette import ACCENT, NONE, OKABE_ITO
 from core.measures.image_anomaly import ImageAnomaly
-from core.stats.operating import expected_cost, least_cost
+from core.stats.operating import cost_rate, least_cost
+from core.stats.proportions import Rate
 from core.workspace import notes
 
 
@@ -141,7 +142,10 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
         st.markdown(text.label(why, 200))
     else:
         if ratio is not None and np.isfinite(cheapest):
-            _cost(judged, ill, at, cheapest, prevalence, ratio)
+            groups = context.data.groups
+            if groups is not None:
+                groups = groups[np.searchsorted(context.data.rows, rows[sure])]
+            _cost(judged, ill, groups, at, cheapest, prevalence, ratio)
         _truth(artifact, context, truth, why)
         st.caption(
             f"Picked on these {len(rows):,} cases, so these figures flatter it: on other cases"
@@ -172,9 +176,20 @@ def _warn_of_one_kind(context: Context, ill: np.ndarray | None, on: str) -> None
         )
 
 
+@st.cache_data(max_entries=256, show_spinner=False)
+def _cost_rate(
+    alarm: bytes, truth: bytes, groups: tuple[object, ...] | None, prevalence: float, ratio: float
+) -> Rate:
+    units = None if groups is None else np.array(groups, dtype=object)
+    return cost_rate(
+        np.frombuffer(alarm, bool), np.frombuffer(truth, bool), prevalence, ratio, units
+    )
+
+
 def _cost(
     score: np.ndarray,
     ill: np.ndarray | None,
+    groups: np.ndarray | None,
     at: float,
     cheapest: float,
     prevalence: float | None,
@@ -183,12 +198,25 @@ def _cost(
     """What the threshold and the one of least cost are expected to cost."""
     assert ill is not None
     assert prevalence is not None
-    here, best = 100 * expected_cost(score, ill, np.array([at, cheapest]), prevalence, ratio)
+    units = None if groups is None else tuple(groups)
+    here, best = (
+        _cost_rate((score > one).tobytes(), ill.tobytes(), units, prevalence, ratio)
+        for one in (at, cheapest)
+    )
     st.caption(
         f"Expected cost of 100 cases, in false alarms, where a miss is worth {ratio:.4g}:"
-        f" {here:.1f} at this threshold, {best:.1f} at {cheapest:.4g}, the least on these"
-        " cases (dotted line)."
+        f" {_in_words(here)} at this threshold, {_in_words(best)} at {cheapest:.4g}, the least on"
+        " these cases (dotted line). In brackets: 95 % intervals; the prevalence and what a miss is"
+        " worth are taken as known."
     )
+
+
+def _in_words(cost: Rate) -> str:
+    """The cost of 100 cases with its interval."""
+    if cost.value is None:
+        return "unknown"
+    around = "" if cost.low is None else f" ({100 * cost.low:.1f}–{100 * (cost.high or 0):.1f})"
+    return f"{100 * cost.value:.1f}{around}"
 
 
 def _keep(

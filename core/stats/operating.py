@@ -89,7 +89,8 @@ def operating_point(
         else Rate(value, around and around[0], around and around[1], len(alarm), note)
         for value, around, why in zip(values, bounds, empty, strict=True)
     )
-    alerts = _alerts(alarm, truth, prevalence, groups, sens, spec)
+    weights = prevalence, 1 - prevalence
+    alerts = _weighted(alarm, truth, groups, sens, spec, weights, 0.0, 1.0)
     return OperatingPoint(sens, spec, ppv, npv, alerts, missed)
 
 
@@ -140,35 +141,63 @@ def _logit_bounds(right: _Arm, wrong: _Arm, odds: float) -> tuple[float, float]:
     return float(min(low, value)), float(max(high, value))
 
 
-def _alerts(
+def cost_rate(
     alarm: np.ndarray,
     truth: np.ndarray,
     prevalence: float,
+    ratio: float,
+    groups: np.ndarray | None = None,
+) -> Rate:
+    """Return the expected cost a case, in false alarms (see `expected_cost`), of bool `alarm` [n]
+    against bool `truth` [n], with a 95 % interval as that of the share of alarms in
+    `operating_point`; the prevalence and the ratio are taken as known.
+    """
+    alarm, truth = np.asarray(alarm, bool), np.asarray(truth, bool)
+    found = rates(alarm, truth, groups)
+    sens, spec = found["sensitivity"], found["specificity"]
+    if sens.value is None or spec.value is None:
+        return Rate(None, None, None, len(alarm), NO_CASE)
+    most = ratio * prevalence
+    weights = -most, 1 - prevalence
+    return _weighted(alarm, truth, groups, sens, spec, weights, most, max(most, 1 - prevalence))
+
+
+def _weighted(
+    alarm: np.ndarray,
+    truth: np.ndarray,
     groups: np.ndarray | None,
     sens: Rate,
     spec: Rate,
+    weights: tuple[float, float],
+    start: float,
+    most: float,
 ) -> Rate:
-    """Return the share of alarms at the prevalence, with its interval."""
+    """Return `start` plus the weighted shares of alarms among abnormal and normal cases, with its
+    interval in [0, `most`].
+    """
     assert sens.value is not None
     assert spec.value is not None
-    value = prevalence * sens.value + (1 - prevalence) * (1 - spec.value)
+    a, b = weights
+    value = start + a * sens.value + b * (1 - spec.value)
     if sens.low is None or sens.high is None or spec.low is None or spec.high is None:
         return Rate(value, None, None, len(alarm), sens.note or spec.note)
     unit = bootstrap.units(len(alarm), groups)
-    if 0 < value < 1 and len(np.intersect1d(unit[truth], unit[~truth])):
+    if 0 < value < most and len(np.intersect1d(unit[truth], unit[~truth])):
 
-        def share(i: np.ndarray) -> float:
+        def weighted(i: np.ndarray) -> float:
             of = alarm[i], truth[i]
             if of[1].all() or not of[1].any():
                 return float("nan")
-            return float(prevalence * of[0][of[1]].mean() + (1 - prevalence) * of[0][~of[1]].mean())
+            return float(start + a * of[0][of[1]].mean() + b * of[0][~of[1]].mean())
 
-        found = bootstrap.interval(share, len(alarm), groups, (0.0, 1.0), classes=truth)
+        found = bootstrap.interval(weighted, len(alarm), groups, (0.0, most), classes=truth)
         return Rate(value, found.low, found.high, len(alarm), found.note)
-    a, b = prevalence, 1 - prevalence
-    low = value - np.hypot(a * (sens.value - sens.low), b * (spec.high - spec.value))
-    high = value + np.hypot(a * (sens.high - sens.value), b * (spec.value - spec.low))
-    return Rate(value, float(max(0.0, low)), float(min(1.0, high)), len(alarm))
+    ill = [a * (sens.value - sens.low), a * (sens.high - sens.value)]
+    well = [b * (spec.high - spec.value), b * (spec.value - spec.low)]
+    if a < 0:  # more found is less
+        ill.reverse()
+    low, high = value - np.hypot(ill[0], well[0]), value + np.hypot(ill[1], well[1])
+    return Rate(value, float(max(0.0, low)), float(min(most, high)), len(alarm))
 
 
 # -- rules that set a threshold --------------------------------------------------------------------

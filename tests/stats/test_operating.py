@@ -128,6 +128,26 @@ def test_the_expected_cost_is_counted_right():
     assert cost == pytest.approx([0.75, 0.25 * (1 / 3) * 10 + 0.75 * 0.4, 2.5])
 
 
+def test_the_cost_has_an_interval_that_holds_the_truth_and_grows_with_what_a_miss_is_worth():
+    cost = operating.cost_rate(SCORE > 4.5, TRUTH, 0.25, 10)
+    assert cost.value == pytest.approx(0.25 * (1 / 3) * 10 + 0.75 * 0.4)
+    rng, held, sens, spec, prevalence, ratio = np.random.default_rng(1), 0, 0.8, 0.9, 0.1, 12
+    truth = np.r_[np.ones(50, bool), np.zeros(80, bool)]
+    real = ratio * prevalence * (1 - sens) + (1 - prevalence) * (1 - spec)
+    for _ in range(400):
+        alarm = rng.random(130) < np.where(truth, sens, 1 - spec)
+        found = operating.cost_rate(alarm, truth, prevalence, ratio)
+        held += found.low <= real <= found.high
+        assert found.low <= found.value <= found.high
+    assert held / 400 > 0.92, held / 400
+    patient = np.repeat(np.arange(26), 5).astype(object)
+    wide = operating.cost_rate(alarm, truth, prevalence, ratio, patient)
+    assert wide.low <= wide.value <= wide.high
+    cheap = operating.cost_rate(alarm, truth, prevalence, 1)
+    assert cheap.high - cheap.low < found.high - found.low
+    assert operating.cost_rate(alarm[:50], truth[:50], 0.1, 5).value is None
+
+
 def test_thresholds_part_equal_scores_together_and_close_ones_apart():
     close = np.array([1, np.nextafter(np.float32(1), 2), 2, 2], "f4")
     assert len(operating.candidates(close)) == 4
