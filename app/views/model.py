@@ -60,7 +60,9 @@ def show(artifact: Model, context: Context) -> None:
 
 def describe_abilities(model: Model) -> str:
     """What `model` can do with cases that come later, as the end of a sentence."""
-    return ", ".join(CAN[a] for a in model.abilities) or "do nothing beyond what this run gave"
+    kind = method_class(model.method)
+    whole = "be applied to other data" if kind and kind.other_data else "do nothing further"
+    return ", ".join(CAN[a] for a in model.abilities) or whole
 
 
 def _fact(title: str, about: str, stated: dict[str, dict[str, Any]]) -> None:

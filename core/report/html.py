@@ -169,7 +169,9 @@ def _describe_run(ws: Workspace, job: Job) -> dict[str, Any]:
         "summary": [*_summary(data, given, metrics), *_describe_left_out(model), *gone_words],
         "metrics": [_row(m) for m in metrics],
         "stated": notes.load_model_facts(ws, job.id),
-        "can": (model.abilities or ["nothing beyond what this run gave"]) if model else [],
+        "can": (model.abilities or ["what this run did, on other data where the method can"])
+        if model
+        else [],
         "figures": list(_figures(ws, job, data, given)),
         "evidence": evidence.load_evidence(job.method),
         "made_by": first.made_by,

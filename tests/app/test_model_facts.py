@@ -8,13 +8,17 @@ from core.artifacts import Model
 
 
 @pytest.mark.parametrize(
-    ("abilities", "words"),
-    [([], "do nothing beyond what this run gave"), (["score"], CAN["score"])],
+    ("method", "abilities", "words"),
+    [
+        ("brightness", [], "be applied to other data"),
+        ("gone", [], "do nothing further"),
+        ("brightness", ["score"], CAN["score"]),
+    ],
 )
-def test_a_model_that_can_do_nothing_further_is_said_in_words(abilities, words):
+def test_a_model_without_abilities_is_said_in_words(method, abilities, words):
     made = Model(
         rows=np.arange(3),
-        method="brightness",
+        method=method,
         abilities=abilities,
         params={},
         input_shape=[1, 8, 8],
