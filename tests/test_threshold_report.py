@@ -78,10 +78,10 @@ def test_report_and_export_tell_who_set_the_threshold_and_what_it_means(run, tmp
 def test_what_people_state_of_a_model_is_in_the_report_escaped(run):
     ws, job = run
     assert report_html(ws, [job.id]).count("not stated") >= 3
-    notes.state_model_fact(ws, job.id, "when to stop", "alarms > 1 in 3", "Dr <Ada>")
+    notes.state_model_facts(ws, job.id, {"when to stop": "alarms > 1 in 3"}, "Dr <Ada>")
     page = report_html(ws, [job.id])
     assert "alarms &gt; 1 in 3 (Dr &lt;Ada&gt;)" in page
-    notes.state_model_fact(ws, job.id, "when to stop", "")
+    notes.state_model_facts(ws, job.id, {"when to stop": ""})
 
 
 def test_a_threshold_of_earlier_versions_is_still_told(run):

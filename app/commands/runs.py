@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app import text
 from app.commands import data
 from app.commands._shared import AsJson, say, workspace, writable
 from core.errors import UserError
@@ -322,12 +323,12 @@ def facts(
     ws = workspace()
     run = ws.job(id).id
     given = (intended_use, known_failures, when_to_stop)
-    for about, words in zip(notes.MODEL_FACTS, given):
-        if words is not None:
-            notes.state_model_fact(ws, run, about, words, author)
+    told = {k: words for k, words in zip(notes.MODEL_FACTS, given) if words is not None}
+    if told:
+        notes.state_model_facts(ws, run, told, author)
     stated = notes.load_model_facts(ws, run)
     lines = [
-        f"{about}: {stated[about]['words'] if about in stated else 'not stated'}"
+        f"{about}: {text.plain(stated[about]['words'], 1000) if about in stated else 'not stated'}"
         for about in notes.MODEL_FACTS
     ]
     say({"run": run, "stated": stated}, "\n".join(lines), json)

@@ -31,6 +31,11 @@ def chosen_map(context: Context) -> Map | None:
     """The map the user wants of this run; drawn by a job when it is not there yet (shown live),
     None meanwhile.
     """
+    try:
+        find_artifact(context.ws, context.job.id, Embedding)
+    except UserError as e:
+        st.info(text.label(str(e), 300))
+        return None
     row = st.columns(
         [2, 4.6, 1.2, 1.6] if offers_slices(context) else [4.6, 1.2, 1.6], vertical_alignment="top"
     )

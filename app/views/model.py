@@ -96,16 +96,15 @@ def _fill_in(context: Context, stated: dict[str, dict[str, Any]]) -> None:
         }
         author = st.text_input("Your name", notes.load_author(context.ws), max_chars=60)
         if st.form_submit_button("Save"):
-            for about, words in given.items():
-                if " ".join((words or "").split()) != stated.get(about, {}).get("words", ""):
-                    state.attempt(
-                        notes.state_model_fact,
-                        context.ws,
-                        context.job.id,
-                        about,
-                        words or "",
-                        author or "",
-                    )
+            before = {k: v["words"] for k, v in stated.items()}
+            changed = {
+                about: words or ""
+                for about, words in given.items()
+                if " ".join((words or "").split()) != before.get(about, "")
+            }
+            state.attempt(
+                notes.state_model_facts, context.ws, context.job.id, changed, author or ""
+            )
             st.rerun()
 
 

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from core import __version__
+from core.artifacts import Embedding
 from core.data.normal import keep_normal_only
 from core.errors import UserError, require_train
 from core.io.files import make_folder, remove, write_array
 from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.reconciling import reconcile
-from core.jobs.run_folder import remove_import
+from core.jobs.run_folder import find_artifact, remove_import
 from core.jobs.starting import request_supervisor, start_supervisor, supervisor_has_died
 from core.method import check_params
 from core.registry import method_class, methods
@@ -252,7 +253,7 @@ def discard_import(ws: Workspace, id: str) -> None:
 
 def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int = 0) -> Job:
     """Queue a map, explanation or measurement of a finished run, or give the job that made (or is
-    making) exactly this before.
+    making) exactly this before. UserError for the map of a run without coordinates.
     """
     base = finished_run(ws, run, "looked at")
     _check_seed(seed)
@@ -261,6 +262,8 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
         for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
             ensure_supervisor(ws)
             return job
+        if kind == "map":
+            find_artifact(ws, base.id, Embedding, spec.get("artifact"))
         return _submit(
             ws,
             Job(

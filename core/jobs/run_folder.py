@@ -28,6 +28,16 @@ def save_artifacts(folder: Path, artifacts: Iterable[Artifact]) -> None:
     publish(tmp, folder / "artifacts")
 
 
+# what a run without an artifact of this kind says to who asks for it
+LACKS = {
+    "Embedding": (
+        "places no cases in a latent space, so there is no map of it and no case is near another;"
+        " train a method that does, such as principal components or an autoencoder"
+    ),
+    "Model": "keeps no model that can be asked again",
+}
+
+
 def find_artifact(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> Any:
     """Return the first artifact of `kind` of a run, or the one named `slug`; a run without an
     Embedding or Model lends that of the run it builds upon, and a model applied to other data is
@@ -44,7 +54,7 @@ def find_artifact(ws: Workspace, run: str, kind: type[Any], slug: str | None = N
     lends = job.kind == "apply" and kind is Model
     if job.on_run and (lends or ws.job(job.on_run).dataset == job.dataset):
         return find_artifact(ws, job.on_run, kind, slug)
-    raise UserError(f"Run {run} has no {kind.__name__}; this needs a method that gives one.")
+    raise UserError(f"Run {run} {LACKS.get(kind.__name__, f'gave no {kind.__name__}')}.")
 
 
 def load_named_rows(folder: Path, name: str) -> np.ndarray:

@@ -241,18 +241,21 @@ def load_model_facts(ws: Workspace, run: str) -> dict[str, dict[str, Any]]:
     return {name: found[name] for name in MODEL_FACTS if name in found}
 
 
-def state_model_fact(ws: Workspace, run: str, about: str, words: str, author: str = "") -> None:
-    """Keep what a person states of a run's model; empty `words` take it back. UserError where it
-    cannot be stated, or the words are longer than 1,000 letters.
+def state_model_facts(ws: Workspace, run: str, given: dict[str, str], author: str = "") -> None:
+    """Keep what a person states of a run's model, by what it is about; empty words take one back,
+    and what is not given stays. UserError, with nothing kept, where something cannot be stated, or
+    its words are longer than 1,000 letters.
     """
-    if about not in MODEL_FACTS:
-        raise UserError(f"“{about}” cannot be stated; what can is {', '.join(MODEL_FACTS)}.")
-    words = " ".join(words.split())
-    if len(words) > FACT_LETTERS:
-        raise UserError(
-            f"What is stated has {len(words):,} letters; at most {FACT_LETTERS:,} are kept."
-        )
-    kept = {k: v for k, v in load_model_facts(ws, run).items() if k != about}
-    if words:
-        kept[about] = {"words": words, "author": save_author(ws, author), "made": time.time()}
+    said = {about: " ".join(words.split()) for about, words in given.items()}
+    for about, words in said.items():
+        if about not in MODEL_FACTS:
+            raise UserError(f"“{about}” cannot be stated; what can is {', '.join(MODEL_FACTS)}.")
+        if len(words) > FACT_LETTERS:
+            raise UserError(
+                f"What is stated of “{about}” has {len(words):,} letters; at most"
+                f" {FACT_LETTERS:,} are kept."
+            )
+    new = {"author": save_author(ws, author), "made": time.time()}
+    kept = {k: v for k, v in load_model_facts(ws, run).items() if k not in said}
+    kept |= {about: {"words": words, **new} for about, words in said.items() if words}
     write_json(ws.folder(run) / "model_facts.json", kept)

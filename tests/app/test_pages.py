@@ -168,14 +168,15 @@ def test_results_open_on_model_facts_with_blanks_seen_and_filled_in(full, monkey
     assert any("**On cases it did not learn from:** the test part" in m for m in said)
     figures = next(m for m in said if m.startswith("- "))
     assert "linear probe accuracy" in figures, figures
-    notes.state_model_fact(ws, run, "known failures", "blurred  *ones*\n", "Dr Ada")
+    notes.state_model_facts(ws, run, {"known failures": "blurred  *ones*\n"}, "Dr Ada")
     assert any(r"blurred \*ones\* :gray[(Dr Ada," in m for m in shown())
-    notes.state_model_fact(ws, run, "known failures", "")
+    notes.state_model_facts(ws, run, {"known failures": ""})
     assert "**Known failures:** :orange[not stated]" in shown()
     with pytest.raises(UserError, match="cannot be stated"):
-        notes.state_model_fact(ws, run, "price", "low")
+        notes.state_model_facts(ws, run, {"price": "low"})
     with pytest.raises(UserError, match="at most 1,000"):
-        notes.state_model_fact(ws, run, "when to stop", "x" * 1001)
+        notes.state_model_facts(ws, run, {"intended use": "all", "when to stop": "x" * 1001})
+    assert not notes.load_model_facts(ws, run), "nothing is kept of what was refused"
 
 
 def test_a_link_to_a_run_that_is_going_says_how_far_it_is(full, monkeypatch):
@@ -190,3 +191,15 @@ def test_a_link_to_a_run_that_is_going_says_how_far_it_is(full, monkeypatch):
     assert any("gave nothing to show" in m.value for m in at.markdown)
     assert any("The disk is full" in e.value for e in at.error)
     ws.catalogue.set_job(job.id, status="cancelled", error="")
+
+
+def test_a_run_without_coordinates_says_why_it_has_no_map(full, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(full))
+    ws = Workspace(full)
+    run = queue.wait(ws, queue.train(ws, "digits", "brightness", {}).id, timeout=120)
+    assert run.status == "done", run.error
+    at = opened("latent", dataset="digits", run=run.id)
+    assert not at.exception
+    assert any("places no cases in a latent space" in i.value for i in at.info)
+    with pytest.raises(UserError, match="no map of it"):
+        queue.derive(ws, "map", run.id, {"how": "auto", "dims": 2})

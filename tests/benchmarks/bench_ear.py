@@ -1,6 +1,6 @@
 """EAR in one pass against RIAD's twelve, its plain rivals and its own broken copies, on nuclei with
 foreign parts and on real lesions: `python -m tests.benchmarks.bench_ear [PART...]`, about an hour;
-parts: nuclei, hints, saliency, again, lesions; without one named, all.
+parts: nuclei, sizes, hints, saliency, again, lesions; without one named, all.
 """
 
 from __future__ import annotations
@@ -160,7 +160,16 @@ def nuclei(folder: Path) -> Iterator[list[dict[str, Any]]]:
     x, truth = torch.from_numpy(data.inputs(np.flatnonzero(test))), data.mask()[test]
     yield [*found, _speed(fits[0], twelve[0], x), _repeated(fits[0], twelve[0], x)]
     yield [_covered(fits, x, truth), *_permuted(fits, x, truth)]
-    yield [_sizes(data, fits, x, truth), _shares(fits, x, truth), _by_size(fits, x, truth)]
+
+
+def sizes(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """Tables about how coarse the mosaic is, how much is hidden, and how large the parts are."""
+    data = pasted_nuclei(folder)
+    test = data.splits == "test"
+    x, truth = torch.from_numpy(data.inputs(np.flatnonzero(test))), data.mask()[test]
+    fits = [run("ear", data, NUCLEI, s)[0] for s in SEEDS]
+    yield [_shares(fits, x, truth), _by_size(fits, x, truth)]
+    yield [_sizes(data, fits, x, truth)]
 
 
 def hints(folder: Path) -> Iterator[list[dict[str, Any]]]:
@@ -375,6 +384,7 @@ if __name__ == "__main__":
     assert Run().where.type == "cpu", "its RIAD is written for a processor"
     parts = {
         "nuclei": nuclei,
+        "sizes": sizes,
         "hints": hints,
         "saliency": saliency,
         "again": again,
