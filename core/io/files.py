@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -252,7 +253,12 @@ def send_to_remote(made: Path, address: str) -> None:
 def remove(path: Path) -> None:
     """Take away a file or folder as far as that is possible; what is not there is no matter."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        # the last write of a process that is being killed may come while its folder is emptied
+        for pause in (0.05, 0.2, 0.0):
+            shutil.rmtree(path, ignore_errors=True)
+            if not path.exists():
+                return
+            time.sleep(pause)
     else:
         path.unlink(missing_ok=True)
 

@@ -158,6 +158,9 @@ def test_a_case_is_looked_at_in_the_viewer(page, home, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(home))
     at = opened(page)
     assert not at.exception
+    if page == "results":  # opens on the model's facts
+        views = next(p for p in at.pills if p.label == "What it gave")
+        views.set_value(next(i for i, o in enumerate(views.options) if o == "Unusual cases")).run()
     if page != "data":
         next(b for b in at.main.button if "ranked" in (b.key or "")).click().run()
     assert not at.exception
