@@ -60,7 +60,8 @@ def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
         st.info(text.label(str(e), 300))
         return
     controls = method.controls()
-    settings = _settings(controls, context)
+    cells = st.columns(max(2, len(controls)))
+    settings = ask_settings(controls, cells, context, "stages")
     x = context.data.of(np.array([row])).inputs()
     try:
         steps = _stages(method, x, settings)
@@ -70,27 +71,34 @@ def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
     scale = heat.reach(str(context.ws.home), context.job.id, artifact.slug)
     tiles = [(render.draw_case(context.data, row, SIDE, state.look()), "The case", "")]
     tiles += [(draw(step, x[0], context, scale), step.title, step.note) for step in steps]
-    for start in range(0, len(tiles), ACROSS):
-        for cell, (picture, title, note) in zip(st.columns(ACROSS), tiles[start:][:ACROSS]):
-            cell.image(picture, width="stretch", alt=text.plain(title, 60))
-            words = f"**{text.label(title, 60)}**"
-            cell.caption(f"{words}  \n{text.label(note, 90)}" if note else words)
+    show_tiles(tiles, ACROSS)
     st.caption(_about(controls, settings, artifact))
 
 
-def _settings(controls: list[Control], context: Context) -> dict[str, float]:
-    """Draw a slider for each setting; what is set, by name."""
-    found = {}
-    for cell, control in zip(st.columns(max(2, len(controls))), controls):
-        found[control.name] = cell.select_slider(
+def ask_settings(
+    controls: list[Control], cells: list[Any], context: Context, prefix: str
+) -> dict[str, float]:
+    """Draw a slider for each setting into a cell, its key behind `prefix`; what is set, by name."""
+    return {
+        control.name: cell.select_slider(
             control.label,
             [value for value, _ in control.choices],
             control.value,
             format_func=control.words,
-            key=context.key(f"stages-{control.name}"),
+            key=context.key(f"{prefix}-{control.name}"),
             help=control.help,
         )
-    return found
+        for cell, control in zip(cells, controls)
+    }
+
+
+def show_tiles(tiles: list[tuple[np.ndarray, str, str]], across: int) -> None:
+    """Pictures uint8 [h,w,3] in rows, each with its title and note below."""
+    for start in range(0, len(tiles), across):
+        for cell, (picture, title, note) in zip(st.columns(across), tiles[start:][:across]):
+            cell.image(picture, width="stretch", alt=text.plain(title, 60))
+            words = f"**{text.label(title, 60)}**"
+            cell.caption(f"{words}  \n{text.label(note, 90)}" if note else words)
 
 
 def _stages(method: Any, x: np.ndarray, settings: dict[str, float]) -> list[Stage]:

@@ -22,6 +22,12 @@ SHOWN = 3
 DIFFERING = 4  # values of a table set side by side
 
 
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _values(home: str, hash: str, run: str) -> Embedding:
+    """The values of the open table as coordinates, once for all its cases."""
+    return embed_values(state.context_of(run).data)
+
+
 @st.cache_data(max_entries=512, show_spinner=False)
 def _found(
     home: str, run: str, hash: str, slug: str, at: float, row: int
@@ -36,7 +42,7 @@ def _found(
     except UserError:
         if context.data.modality != "table":
             return None
-        embedding = embed_values(context.data)
+        embedding = _values(home, hash, run)
     normal, words = normal_rows(scores, context, at)
     held = np.isin(embedding.rows, context.data.rows)
     groups = None
@@ -112,7 +118,8 @@ def show(scores: AnomalyMaps, context: Context, row: int) -> None:
 def _compare_values(context: Context, row: int, normal: int) -> None:
     """The values in which a case of a table differs most from its nearest normal one."""
     data, both = context.data, np.array([row, normal])
-    z, x = embed_values(data), data.of(both).inputs()
+    z = _values(str(context.ws.home), data.hash, context.job.id)
+    x = data.of(both).inputs()
     apart = np.abs(np.subtract(*z.z[z.at(both)]))
     most = [j for j in np.argsort(-apart, kind="stable")[:DIFFERING] if apart[j] > 0]
     if not most:

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
-from app.panels.case_stages import opened
+from app.panels.case_stages import ask_settings, opened, show_tiles
 from app.state import Context
 from core.artifacts import Pairs
 from core.errors import UserError
@@ -59,17 +59,7 @@ def _builder(artifact: Pairs, context: Context) -> None:
         )
     controls = method.prompts()
     cells = st.columns(2 + len(controls))
-    settings = {
-        control.name: cell.select_slider(
-            control.label,
-            [value for value, _ in control.choices],
-            control.value,
-            format_func=control.words,
-            key=context.key(f"prompt-{control.name}"),
-            help=control.help,
-        )
-        for cell, control in zip(cells, controls)
-    }
+    settings = ask_settings(controls, cells, context, "prompt")
     starts = _starts(artifact, context)
     row = cells[-2].selectbox(
         "Normal picture it begins from",
@@ -102,12 +92,7 @@ def _steps(
     with torch.no_grad():
         stages: list[Stage] = method.generate(x, mix, draw, **settings)
     made = next(s.image for s in stages if s.drawn == "generated")
-    for start in range(0, len(stages), ACROSS):
-        for cell, stage in zip(st.columns(ACROSS), stages[start:][:ACROSS]):
-            cell.image(
-                _drawn(stage, made, context), width="stretch", alt=text.plain(stage.title, 60)
-            )
-            cell.caption(f"**{text.label(stage.title, 60)}**  \n{text.label(stage.note, 60)}")
+    show_tiles([(_drawn(s, made, context), s.title, s.note) for s in stages], ACROSS)
     st.caption("Generated: not patient data. Tried here alone, nothing is stored.")
 
 

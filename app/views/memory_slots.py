@@ -260,10 +260,7 @@ def _one_case(method: Any, use: SlotUse, layer: int, context: Context) -> None:
     tiles = [(render.draw_case(data, row, case_stages.SIDE, state.look()), "The case", "")]
     scale = _scale(context)
     tiles += [(case_stages.draw(s, x[0], context, scale), s.title, s.note) for s in steps]
-    for cell, (picture, title, note) in zip(st.columns(len(tiles)), tiles):
-        cell.image(picture, width="stretch", alt=text.plain(title, 60))
-        words = f"**{text.label(title, 60)}**"
-        cell.caption(f"{words}  \n{text.label(note, 90)}" if note else words)
+    case_stages.show_tiles(tiles, len(tiles))
     if not use.is_even(layer):
         _raised(method, x, use, layer, context)
 
