@@ -68,6 +68,38 @@ def mode(page: Any, name: str) -> None:
     page.locator(".lm-bar select").select_option(label=name)
 
 
+def looks(page: Any) -> list[tuple[str, str]]:
+    """Colour of the frame and opacity of each picture on the map, once their number stands still.
+
+    All are read at once: the map draws its pictures again whenever it is drawn, and one read after
+    the other may find a picture that is gone by then.
+    """
+    read = """all => all.map(i => {
+      const {borderColor, opacity} = getComputedStyle(i);
+      return [borderColor, opacity];
+    })"""
+    before = -1
+    for _ in range(100):
+        found = page.locator(PICTURES).evaluate_all(read)
+        if found and len(found) == before:
+            return [(colour, opacity) for colour, opacity in found]
+        before = len(found)
+        page.wait_for_timeout(100)
+    raise AssertionError("the pictures on the map do not come to rest")
+
+
+def zoom_in(page: Any) -> None:
+    """Turn the wheel over the left of the map until pictures stand on it."""
+    box = page.locator(".lm-stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    for _ in range(30):
+        if page.locator(PICTURES).count():
+            break
+        page.mouse.wheel(0, -120)
+        page.wait_for_timeout(200)
+    assert page.locator(PICTURES).count()
+
+
 def test_outlines_select_add_keep_and_invert_and_the_points_are_not_sent_again(
     on_map: Any, shot: Any
 ) -> None:
@@ -137,14 +169,7 @@ def test_corners_stay_on_their_places_and_enter_closes_them_and_presses_no_butto
 
 def test_another_map_is_shown_whole_however_far_one_had_zoomed_in(on_map: Any) -> None:
     page = on_map
-    box = page.locator(".lm-stage canvas").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
-    for _ in range(30):
-        if page.locator(PICTURES).count():
-            break
-        page.mouse.wheel(0, -120)
-        page.wait_for_timeout(200)
-    assert page.locator(PICTURES).count()
+    zoom_in(page)
     page.locator(".st-key-w-map-how").get_by_text("PCA", exact=True).click()
     settled(page)
     page.locator(PICTURES).first.wait_for(state="detached")
@@ -162,26 +187,18 @@ def test_every_projection_is_in_sight_on_a_small_screen(on_map: Any) -> None:
 def test_pictures_appear_as_one_zooms_in_and_go_with_the_whole_map(on_map: Any, shot: Any) -> None:
     page = on_map
     assert page.locator(PICTURES).count() == 0
-    box = page.locator(".lm-stage canvas").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
-    for _ in range(30):
-        if page.locator(PICTURES).count():
-            break
-        page.mouse.wheel(0, -120)
-        page.wait_for_timeout(200)
-    assert 1 <= page.locator(PICTURES).count() <= 60
+    zoom_in(page)
+    assert len(looks(page)) <= 60
     shot("map-pictures")
-    looks = "i => [getComputedStyle(i).borderColor, getComputedStyle(i).opacity]"
-    pictures = page.locator(PICTURES)
-    colours = {i.evaluate(looks)[0] for i in pictures.all()}
+    colours = {colour for colour, _ in looks(page)}
     tool(page, "Doubtful places")
-    assert {i.evaluate(looks)[0] for i in pictures.all()} != colours, "the colours of doubt"
+    assert {colour for colour, _ in looks(page)} != colours, "the colours of doubt"
     tool(page, "Doubtful places")
-    assert {i.evaluate(looks)[0] for i in pictures.all()} == colours
+    assert {colour for colour, _ in looks(page)} == colours
     dimmed = 0
     for name in page.locator(".lm-legend button").all()[:2]:
         after(page, lambda name=name: name.click())
-        shown = {tuple(i.evaluate(looks)) for i in pictures.all()}
+        shown = set(looks(page))
         assert len({c for c, opacity in shown if opacity == "1"}) <= 1, "the class selected alone"
         dimmed += any(opacity == "0.35" for _, opacity in shown)
     assert dimmed, "what is not selected steps back"
