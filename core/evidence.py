@@ -107,17 +107,29 @@ def _without_words(tree: ast.Module) -> str:
 
 
 def is_stale(found: dict[str, Any]) -> bool | None:
-    """Whether the code has changed since stored evidence was measured; None where it was stored
-    before the code was.
+    """Whether the code has changed since one of the stored tables was measured; None where one was
+    stored before the code was, and none is known to be of other code.
     """
-    code = found["made"].get("code")
-    return None if not code else code != code_of(found["method"])
+    made = [made_of(found, table) for table in found["tables"]] or [found["made"]]
+    codes = {one.get("code") or "" for one in made}
+    if codes - {"", code_of(found["method"])}:
+        return True
+    return None if "" in codes else False
+
+
+def made_of(found: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
+    """Return when, on what and by which code (`date`, `hardware`, `version`, `code`, "" or missing
+    where unknown) a table of stored evidence was measured: its own where it was measured before the
+    others.
+    """
+    made: dict[str, Any] = table.get("made", found["made"])
+    return made
 
 
 def store_evidence(id: str, tables: list[dict[str, Any]]) -> None:
     """Write the benchmark's tables as evidence about method `id`, with date, hardware and a hash of
-    the code, to `evidence_folder()`. ValueError where a row has bounds but no `kind` (of `KINDS`)
-    that says of what.
+    the code, to `evidence_folder()`; a table that was measured before says so by a `made` of its
+    own (`made_of`). ValueError where a row has bounds but no `kind` (of `KINDS`) that says of what.
     """
     for table in tables:
         for row in table["rows"]:
@@ -130,6 +142,7 @@ def store_evidence(id: str, tables: list[dict[str, Any]]) -> None:
         "version": __version__,
         "code": code_of(id),
     }
+    tables = [{k: v for k, v in table.items() if k != "made" or v != made} for table in tables]
     write_json(folder / f"{id}.json", {"method": id, "made": made, "tables": tables})
 
 

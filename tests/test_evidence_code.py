@@ -6,6 +6,7 @@ import warnings
 
 from core import evidence
 from core.registry import methods
+from tests.benchmarks._common import store_part
 
 
 def test_words_comments_and_layout_are_no_code():
@@ -35,6 +36,33 @@ def test_stored_evidence_is_stale_once_the_code_has_changed(tmp_path, monkeypatc
     assert evidence.is_stale(found) is True
     del found["made"]["code"]
     assert evidence.is_stale(found) is None
+
+
+def test_a_part_keeps_the_code_it_was_measured_with(tmp_path, monkeypatch):
+    def part(title):
+        return {"title": title, "measure": "m", "data": "d", "rows": [], "verdict": ""}
+
+    def codes():
+        found = evidence.load_evidence("pca", tmp_path)
+        return {t["title"]: evidence.made_of(found, t).get("code") for t in found["tables"]}
+
+    monkeypatch.setenv(evidence.TARGET, str(tmp_path))
+    old = {"date": "2020-01-01", "hardware": "an abacus", "version": "0"}
+    found = {"method": "pca", "made": old, "tables": [part("unknown")]}
+    (tmp_path / "pca.json").write_text(json.dumps(found))
+    monkeypatch.setattr(evidence, "code_of", lambda id: "first")
+    store_part("pca", [part("one")])
+    assert codes() == {"unknown": None, "one": "first"}
+    found = evidence.load_evidence("pca", tmp_path)
+    assert evidence.made_of(found, found["tables"][0]) == old
+    assert evidence.is_stale(found) is None
+    monkeypatch.setattr(evidence, "code_of", lambda id: "second")
+    store_part("pca", [part("two")])
+    assert codes() == {"unknown": None, "one": "first", "two": "second"}
+    assert evidence.is_stale(evidence.load_evidence("pca", tmp_path)) is True
+    store_part("pca", [part("one"), part("unknown")])
+    assert codes() == dict.fromkeys(("unknown", "one", "two"), "second")
+    assert evidence.is_stale(evidence.load_evidence("pca", tmp_path)) is False
 
 
 def test_which_figures_are_of_other_code_than_this_is_told():

@@ -303,16 +303,19 @@ def benchmarks_page() -> str:
         made = found["made"]
         lines += ["", f"## {path.stem}", "", f"Measured {made['date']} on {made['hardware']}."]
         for table in found["tables"]:
-            lines += _table_lines(table)
+            own = evidence.made_of(found, table)
+            lines += _table_lines(table, {} if own == made else own)
     return "\n".join(lines) + "\n"
 
 
-def _table_lines(table: dict[str, Any]) -> list[str]:
+def _table_lines(table: dict[str, Any], made: dict[str, Any]) -> list[str]:
+    """Lines of one table; `made`: when and on what, where it was measured before the others."""
     better = "higher" if table["higher_is_better"] else "lower"
     seeds = ", ".join(map(str, table["seeds"]))
     facts = (
         f"{table['data']}, {table['split']}, n = {table['n']}, seeds {seeds}; {better} is better."
     )
+    facts += f" Measured {made['date']} on {made['hardware']}." if made else ""
     lines = ["", f"### {table['title']}", "", facts, ""]
     kinds = list(dict.fromkeys(row["kind"] for row in table["rows"] if row["kind"]))
     about = " | low | high | low to high" if kinds else ""

@@ -98,11 +98,14 @@ def _measure(method: str, folder: Path, json: bool) -> None:
 
 def _words(found: dict[str, Any]) -> str:
     from app.text import interval
+    from core.evidence import made_of
 
     made = found["made"]
     lines = [f"{found['method']}, measured {made['date']} on {made['hardware']}"]
     for t in found["tables"]:
-        lines += [f"{t['title']} ({t['measure']}; {t['data']}, {t['split']}, n = {t['n']})"]
+        own = made_of(found, t)
+        when = "" if own == made else f"; measured {own['date']} on {own['hardware']}"
+        lines += [f"{t['title']} ({t['measure']}; {t['data']}, {t['split']}, n = {t['n']}{when})"]
         lines += [
             f"  {r['name']:<48} {interval(r['value'], r['low'], r['high'], 0, r.get('kind', ''))}"
             for r in t["rows"]

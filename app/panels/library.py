@@ -13,7 +13,7 @@ from app import text
 from core import registry
 from core.artifacts.tables import KINDS
 from core.cards import HEADINGS, Card, load_card
-from core.evidence import load_evidence
+from core.evidence import load_evidence, made_of
 from core.imaging.palette import NONE, OKABE_ITO
 from core.json_output import method_json
 
@@ -156,18 +156,20 @@ def evidence(id: str) -> None:
     if found is None:
         st.caption("Not measured yet.")
         return
+    made = found["made"]
     for k, table in enumerate(found["tables"]):
+        own = made_of(found, table)
+        when = "" if own == made else f". Measured {own['date']} on {own['hardware']}"
         st.markdown(f"**{text.label(table['title'], 120)}**")
         st.plotly_chart(_dots(table), key=f"evidence-{id}-{k}", config={"displayModeBar": False})
         st.markdown(f"*{text.label(table['verdict'], 400)}*")
         st.caption(
             text.label(
                 f"{_meant(table)}. {table['data']}, {table['split']}, n = {table['n']}, seeds"
-                f" {', '.join(map(str, table['seeds']))}",
-                300,
+                f" {', '.join(map(str, table['seeds']))}{when}",
+                360,
             )
         )
-    made = found["made"]
     st.caption(
         text.label(
             f"Measured {made['date']} on {made['hardware']}, version {made['version']}.", 200

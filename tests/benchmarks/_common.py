@@ -16,8 +16,8 @@ from core.data.readers import read
 from core.evidence import (
     evidence_folder,
     intervals_overlap,
-    is_stale,
     load_evidence,
+    made_of,
     shared_data,
     store_evidence,
 )
@@ -158,16 +158,17 @@ def table(
 
 
 def store_part(id: str, tables: list[dict[str, Any]]) -> None:
-    """Store tables with those that are stored already and of this code, in place of those of the
-    same title, measure and data.
+    """Store tables with those that are stored already, in place of those of the same title, measure
+    and data. The others keep the date and the code that they were measured with.
     """
+    before = load_evidence(id, evidence_folder()) or {"tables": []}
+    kept = {name_of(t): t | {"made": made_of(before, t)} for t in before["tables"]}
+    store_evidence(id, list((kept | {name_of(t): t for t in tables}).values()))
 
-    def name(table: dict[str, Any]) -> tuple[str, str, str]:
-        return table["title"], table["measure"], table["data"]
 
-    before = load_evidence(id, evidence_folder())
-    kept = {} if before is None or is_stale(before) else {name(t): t for t in before["tables"]}
-    store_evidence(id, list((kept | {name(t): t for t in tables}).values()))
+def name_of(table: dict[str, Any]) -> tuple[str, str, str]:
+    """What makes two tables of a method's evidence the same one."""
+    return table["title"], table["measure"], table["data"]
 
 
 def verdict(rows: list[dict[str, Any]], better: bool = True) -> str:
