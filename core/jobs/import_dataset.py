@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from core import limits
 from core.errors import Cancelled, UserError
 from core.io import checksums
-from core.jobs.run_folder import remove_import
 from core.workspace.catalogue import Job
 from core.workspace.import_request import REQUEST, drop_request
 from core.workspace.workspace import Workspace
@@ -28,7 +27,7 @@ SHARES = (0.4, 0.8)  # of the progress bar: reading ends, storing ends
 
 def import_data(ws: Workspace, job: Job, tell: Reporter) -> None:
     """Read, store and register the dataset that the job's request asks for. UserError when anything
-    does not fit; nothing is kept then.
+    does not fit; what is there by then is taken back by `run_folder.undo`.
     """
     import warnings
 
@@ -71,11 +70,7 @@ def import_data(ws: Workspace, job: Job, tell: Reporter) -> None:
         ws.catalogue.set_job(job.id, dataset=job.id)  # the dataset bears the job's id
         tell.phase("looking the cases over")
         looked = reporter(SHARES[1], 1.0)
-        try:
-            dataset_findings(ws, stored.name, lambda fraction: looked(round(1000 * fraction), 1000))
-        except BaseException:  # all or nothing, to the end
-            remove_import(ws, job.id)
-            raise
+        dataset_findings(ws, stored.name, lambda fraction: looked(round(1000 * fraction), 1000))
     except MemoryError:
         raise UserError(
             "The import needs more memory than this machine has to spare; split it."

@@ -10,10 +10,9 @@ from typing import Any
 from core.errors import Full
 from core.jobs import attempts
 from core.jobs.engines import LOCAL
-from core.jobs.run_folder import remove_import, remove_leftovers
+from core.jobs.run_folder import remove_leftovers, undo
 from core.workspace import records
 from core.workspace.catalogue import Job
-from core.workspace.import_request import drop_request
 from core.workspace.workspace import Workspace
 
 STOPPED = {
@@ -71,9 +70,7 @@ def _reconcile(ws: Workspace) -> None:
             continue
         remove_leftovers(ws, job)
         if job.cancel:  # it did not heed the wish to stop, so it was killed
-            if job.kind == "import":
-                remove_import(ws, job.id)
-                drop_request(ws.folder(job.id))
+            undo(ws, job)
             records.end_job(
                 ws.catalogue, ws.home, job, status="cancelled", finished=time.time(), error=""
             )

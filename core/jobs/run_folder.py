@@ -13,6 +13,7 @@ from core.errors import UserError
 from core.io import checksums
 from core.io.files import publish, remove
 from core.workspace.catalogue import Job
+from core.workspace.import_request import drop_request
 from core.workspace.workspace import Workspace
 
 
@@ -77,6 +78,16 @@ def remove_import(ws: Workspace, id: str) -> None:
     ws.catalogue.remove_dataset(id)
     for name in (f"tmp-{id}", id):
         remove(ws.home / "datasets" / name)
+
+
+def undo(ws: Workspace, job: Job) -> None:
+    """Take away all that a job made which failed or was cancelled, in whatever call that caught
+    it; so also the dataset of an import that had just been finished.
+    """
+    remove_leftovers(ws, job)
+    if job.kind == "import":
+        remove_import(ws, job.id)
+        drop_request(ws.folder(job.id))
 
 
 def remove_leftovers(ws: Workspace, job: Job) -> None:

@@ -16,7 +16,7 @@ from core.jobs import attempts, queue, tasks
 from core.jobs.engines import process_identity
 from core.jobs.priority import lower_priority
 from core.jobs.reporter import Reporter
-from core.jobs.run_folder import remove_leftovers
+from core.jobs.run_folder import remove_leftovers, undo
 from core.training.checkpoints import Checkpoints
 from core.workspace import records
 from core.workspace.catalogue import PATIENT
@@ -67,7 +67,7 @@ def do_job(ws: Workspace, id: str, alone: bool = False) -> None:
     while not reporter.last_word():
         time.sleep(1)  # it is being ended
     if status != "done":
-        remove_leftovers(ws, job)
+        undo(ws, job)
     reporter.close()
     values = {
         "status": status,

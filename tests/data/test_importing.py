@@ -21,10 +21,11 @@ from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.stored import LazyArray
 from core.errors import UserError
-from core.jobs import queue, reconciling
+from core.jobs import queue, reconciling, tasks
+from core.jobs.worker import do_job
 from core.workspace import uploads
 from core.workspace.catalogue import Job
-from core.workspace.import_request import REQUEST
+from core.workspace.import_request import REQUEST, write_request
 from core.workspace.workspace import Workspace
 
 
@@ -215,6 +216,25 @@ def test_a_cancelled_import_that_had_to_be_killed_leaves_nothing(ws, pile, done)
     reconciling.reconcile(ws)
     assert ws.job(job.id).status == "cancelled"
     assert empty(ws)
+
+
+def test_an_import_cancelled_as_it_ended_leaves_nothing(ws, pile, monkeypatch):
+    """Its last look at the wish to stop lay behind it, and the dataset was known already."""
+
+    def store(ws, job, tell):
+        ws.add(read(pile, name="pile"), id=job.id)
+        ws.catalogue.set_job(job.id, dataset=job.id, cancel=1)
+        assert tell.cancelled.wait(30)
+
+    monkeypatch.setitem(tasks.TASKS, "import", store)
+    job = Job(id="0123456789", kind="import", dataset="", label="pile", status="running")
+    ws.catalogue.add_job(job)
+    ws.folder(job.id).mkdir()
+    write_request(ws.folder(job.id), pile, "pile", {}, None)
+    do_job(ws, job.id)
+    assert ws.job(job.id).status == "cancelled"
+    assert empty(ws)
+    assert not (ws.folder(job.id) / REQUEST).exists()
 
 
 def test_dismissing_an_import_that_succeeded_meanwhile_keeps_its_dataset(ws, pile):
