@@ -67,6 +67,9 @@ with main:
             opacity=float(st.session_state.get(context.key("opacity"), heat.OPACITY)),
             look=state.look(),
             contour=st.session_state.get(context.key("heat")) == "contour",
+            above=threshold.threshold_of(scores, context)
+            if st.session_state.get(context.key("heat")) == "threshold"
+            else None,
         ),
         context,
         "The most unusual cases, and where",

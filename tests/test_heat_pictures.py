@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.geometry import Geometry
 from core.explain.components import find_components
+from core.explain.marked_places import find_level, is_score_of_hottest
 from core.imaging import comparison, contours, render
 
 
@@ -36,6 +38,54 @@ def test_heat_maps_are_drawn_as_lines_or_laid_over_on_the_same_scale():
     assert (lines[middle] == plain[middle]).all()
     assert (over[middle] != plain[middle]).any()
     assert (lines != plain).any()
+
+
+def test_one_line_is_drawn_around_marked_places_in_place_of_the_heat():
+    data = picture(np.full((1, 1, 16, 16), 0.5, "f4"))
+    heat = np.random.default_rng(0).random((1, 16, 16)).astype("f4")
+    marked = np.zeros((1, 16, 16), bool)
+    marked[0, 4:10, 4:10] = True
+    given = (data, heat, data.rows, (0.0, 1.0))
+    (plain,) = render.draw_heat_maps(*given, 0.0, 64)
+    for contour in (False, True):
+        (lines,) = render.draw_heat_maps(*given, 0.4, 64, contour=contour, marked=marked)
+        changed = (lines != plain).any(-1)
+        assert {tuple(c) for c in lines[changed]} == {render.ORANGE}
+        rows = np.flatnonzero(changed.any(1))
+        assert (rows[0], rows[-1]) == (15, 40), "around rows 4 to 9, of 4 pixels each"
+        assert not changed[16:40, 16:40].any()
+    (none,) = render.draw_heat_maps(*given, 0.4, 64, marked=np.zeros_like(marked))
+    assert (none == plain).all()
+
+
+def test_the_threshold_of_cases_is_one_of_pixels_where_scores_are_of_the_hottest_ones():
+    heat = np.random.default_rng(0).gamma(1.0, 0.2, (40, 16, 16)).astype("f4")
+    rows, hottest = np.arange(40), np.sort(heat.reshape(40, -1))[:, -5:]
+    scale = (0.0, 2.0)
+    for score in (heat.max((1, 2)), hottest.mean(1)):
+        maps = AnomalyMaps(rows=rows, score=score, map=heat, pixel_threshold=0.7)
+        level = find_level(maps, 0.9, scale)
+        assert (level.value, level.of) == (0.9, "cases")
+        assert (level.mark(maps, heat) == (heat > 0.9)).all()
+    at = float(np.median(heat.max((1, 2))))
+    maps = AnomalyMaps(rows=rows, score=heat.max((1, 2)), map=heat)
+    drawn = find_level(maps, at, scale).mark(maps, heat).any((1, 2))
+    assert (drawn == (maps.score > at)).all(), "a line in flagged cases and in no others"
+
+
+def test_scores_on_another_scale_leave_the_line_at_the_threshold_of_pixels():
+    heat = np.random.default_rng(0).gamma(1.0, 0.2, (40, 16, 16)).astype("f4")
+    rows, mean = np.arange(40), heat.mean((1, 2))
+    for score in (mean, 100 * mean):
+        maps = AnomalyMaps(rows=rows, score=score, map=heat, pixel_threshold=0.7, smallest=4)
+        assert not is_score_of_hottest(maps)
+        level = find_level(maps, 0.9, (0.0, 2.0))
+        assert (level.value, level.of) == (0.7, "pixels")
+        assert (level.mark(maps, heat) == maps.marked(heat)).all()
+        other = AnomalyMaps(rows=rows, score=score, map=heat)
+        level = find_level(other, 0.9, (0.0, 2.0))
+        assert (level.value, level.of) == (1.0, "half the scale")
+    assert not is_score_of_hottest(AnomalyMaps(rows=rows, score=mean))
 
 
 def test_hot_areas_are_told_by_size_heat_and_place():

@@ -1,4 +1,6 @@
-"""Pictures of cases with their heat, as colours laid over or as lines, on one scale a run."""
+"""Pictures of cases with their heat, as colours laid over, as lines, or as the line at the
+threshold in use; on one scale a run.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,18 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.panels import threshold
 from app.panels.gallery import thumbs
 from app.state import Context
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.geometry import case_geometry
+from core.explain.marked_places import Level, find_level
 from core.imaging import orientation, render
 from core.imaging.contours import draw_contours
 from core.imaging.windowing import DisplaySettings
 
-Style = Literal["overlay", "contour", "none"]
+Style = Literal["overlay", "contour", "threshold", "none"]
 STYLES = get_args(Style)
 OPACITY = 0.4  # at first: what lies beneath stays readable
 
@@ -35,6 +39,14 @@ def reach(home: str, run: str, slug: str) -> tuple[float, float]:
     return artifact.heat_range()
 
 
+@st.cache_data(max_entries=256, show_spinner=False)
+def level(home: str, run: str, slug: str, at: float) -> Level:
+    """The heat at which the line lies while the threshold of the cases is `at`, cached."""
+    artifact = state.workspace().artifact(run, slug)
+    assert isinstance(artifact, AnomalyMaps)
+    return find_level(artifact, at, reach(home, run, slug))
+
+
 @st.cache_data(max_entries=64, show_spinner=False)
 def _drawn(
     home: str,
@@ -45,6 +57,7 @@ def _drawn(
     rows: tuple[int, ...],
     opacity: float,
     style: Style,
+    at: float | None,
     truth: bool,
     tile: int,
     window: str,
@@ -54,10 +67,14 @@ def _drawn(
     assert isinstance(artifact, AnomalyMaps)
     assert artifact.map is not None
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
+    hot = np.asarray(artifact.map[artifact.at(np.array(rows))])
+    marked = None
+    if style == "threshold" and at is not None:
+        marked = level(home, run, slug, at).mark(artifact, hot)
     for i, made in enumerate(
         render.draw_heat_maps(
             data,
-            artifact.map[artifact.at(np.array(rows))],
+            hot,
             np.array(rows),
             reach(home, run, slug),
             opacity if style != "none" else 0.0,
@@ -65,6 +82,7 @@ def _drawn(
             truth,
             DisplaySettings(window, side),
             contour=style == "contour",
+            marked=marked,
         )
     ):
         out[i] = render.fit_into_square(made, tile, smooth=True)
@@ -77,15 +95,19 @@ def overlays(
     rows: np.ndarray,
     opacity: float = OPACITY,
     style: Style = "overlay",
+    at: float | None = None,
     truth: bool = True,
     tile: int = 256,
 ) -> np.ndarray:
     """Pictures uint8 [n,tile,tile,3] of `rows` with their heat, all on the run's scale, with
-    `truth` the mask outlined where there is one; without heat as they are. Cached.
+    `truth` the mask outlined where there is one; without heat as they are. `at`: the threshold of
+    the cases, for the style of that name, else the one in use. Cached.
     """
     data, look = context.data, state.look()
     if not has_heat(artifact, data):
         return thumbs(data, rows, tile)
+    if style == "threshold" and at is None:
+        at = threshold.threshold_of(artifact, context)
     return _drawn(
         str(context.ws.home),
         data.name,
@@ -95,6 +117,7 @@ def overlays(
         tuple(int(r) for r in rows),
         round(opacity, 3),
         style,
+        at if style == "threshold" else None,
         truth,
         tile,
         look.window,
@@ -130,8 +153,9 @@ def choose(context: Context, cells: list[st.delta_generator.DeltaGenerator]) -> 
         key=context.key("heat"),
         help=(
             "Where in the picture the model sees something unusual. Overlay: colours laid over."
-            " Contour: lines at a quarter, half and three quarters of the scale; the picture itself"
-            " stays untouched."
+            " Contour: lines at a quarter, half and three quarters of the scale. Threshold: one"
+            " line around what lies above the threshold chosen below, which moves with it. With"
+            " lines the picture itself stays untouched."
         ),
     )
     opacity = cells[1].slider(
@@ -147,8 +171,13 @@ def choose(context: Context, cells: list[st.delta_generator.DeltaGenerator]) -> 
     return style, float(opacity)
 
 
-def scale(artifact: AnomalyMaps, context: Context, opacity: float, style: Style) -> None:
-    """The one heat scale of the pictures."""
+def scale(artifact: AnomalyMaps, context: Context, opacity: float, style: Style, at: float) -> None:
+    """The one heat scale of the pictures, or where the line lies at the threshold `at`."""
+    truth = " Blue outline: the marked truth." if context.data.masks is not None else ""
+    if style == "threshold":
+        found = level(str(context.ws.home), context.job.id, artifact.slug, at)
+        st.caption(f"{describe_level(found, artifact)}{truth}")
+        return
     low, high = reach(str(context.ws.home), context.job.id, artifact.slug)
     bar, words = st.columns([1, 2], vertical_alignment="center")
     bar.image(
@@ -159,6 +188,25 @@ def scale(artifact: AnomalyMaps, context: Context, opacity: float, style: Style)
     below = "no line below a quarter of it" if style == "contour" else "clear below it"
     words.caption(
         f"{text.number(low)} to {text.number(high)} {text.label(artifact.unit)}: one scale for"
-        f" all pictures of this run, {below}."
-        + (" Blue outline: the marked truth." if context.data.masks is not None else "")
+        f" all pictures of this run, {below}.{truth}"
     )
+
+
+def describe_level(found: Level, artifact: AnomalyMaps) -> str:
+    """What the orange line is, in sentences."""
+    where = f"above {text.number(found.value)} {text.label(artifact.unit, 40)}"
+    if found.of == "cases":
+        return (
+            f"Orange line: what lies {where}, the threshold chosen below; it moves with it, and is"
+            " the same for all pictures."
+        )
+    why = (
+        "Scores of this run are on another scale than its heat, so it stays where it is when the"
+        " threshold of the cases moves."
+    )
+    whose = (
+        "the method’s own threshold of pixels"
+        if found.of == "pixels"
+        else "half of the heat scale, since the method sets no threshold of pixels"
+    )
+    return f"Orange line: what lies {where}, {whose}. {why}"

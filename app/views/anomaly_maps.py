@@ -68,11 +68,11 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     best = np.argsort(rank, kind="stable")[:480]
     ranked, flagged = rows[best], rows[best][score[best] > at]
     if style != "none":
-        heat.scale(artifact, context, opacity, style)
+        heat.scale(artifact, context, opacity, style, at)
     if data.modality == "table":
         unusual_values.ranked(artifact, context, ranked, at, context.key("ranked"))
     else:
-        _pictures(artifact, context, ranked, flagged, style, opacity)
+        _pictures(artifact, context, ranked, flagged, style, opacity, at)
     st.button(
         f"Select the {len(flagged):,} shown above the threshold",
         on_click=state.select,
@@ -91,8 +91,11 @@ def _pictures(
     flagged: np.ndarray,
     style: heat.Style,
     opacity: float,
+    at: float,
 ) -> None:
-    """The gallery of the cases `ranked`, in pages, each with its score; `flagged` are marked."""
+    """The gallery of the cases `ranked`, in pages, each with its score; `flagged`, those above
+    `at`, are marked.
+    """
     data, key = context.data, context.key("ranked")
     pages = -(-len(ranked) // PAGE)
     now = st.session_state.get(f"{key}-page", 1) - 1 if pages > 1 else 0
@@ -106,7 +109,7 @@ def _pictures(
         )
     images = None
     if render.is_drawable(data):
-        images = heat.overlays(artifact, context, shown, opacity, style)
+        images = heat.overlays(artifact, context, shown, opacity, style, at)
     score = np.asarray(artifact.score)[artifact.at(ranked)]
     marked = set(flagged.tolist())
     gallery(

@@ -23,6 +23,7 @@ PLAIN = DisplaySettings()
 # pixels of the longer side; smaller pictures are enlarged by whole numbers, with sharp pixels
 SMOOTH_FROM = 96
 HEAT = "inferno"  # perceptually even, readable in grey
+BLUE, ORANGE = (86, 180, 233), (230, 159, 0)  # of outlines: the truth, and what is marked
 
 
 def is_drawable(data: Dataset) -> bool:
@@ -208,44 +209,58 @@ def draw_heat_maps(
     look: DisplaySettings = PLAIN,
     words: bool = False,
     contour: bool = False,
+    marked: Array | None = None,
 ) -> list[Array]:
     """Pictures of `rows` with their heat [n,H,W] ([n,D,H,W]: the hottest slice) on the given scale,
     at least `side` pixels.
 
     `truth` outlines the mask where there is one; `words` prints letters, window, scale bar and
     slice into the pixels; `contour` draws heat as lines (`core.imaging.contours`) unless `opacity`
-    is 0.
+    is 0. `marked` bool like `heat`: places with one orange line around them, in place of the heat.
     """
     part = data.of(rows)
     masks = part.mask() if truth and data.masks is not None else None
     out = []
     for i, (row, raw) in enumerate(zip(rows, part.raw())):
         at, window = find_plane_and_window(data, int(row), raw, look)
-        mask = None if masks is None else masks[i]
         hot = np.asarray(heat[i], dtype=np.float32)
-        index = place = None
-        if raw.ndim == 4:
-            index = hottest_slice(hot, at)
-            place = (index + 1, data.shape[1:][at.order[0]])
-            hot = np.take(hot, index, at.order[0])
-            if mask is not None:
-                mask = np.take(mask, index, at.order[0])
+        index = hottest_slice(hot, at) if raw.ndim == 4 else None
+        place = None if index is None else (index + 1, data.shape[1:][at.order[0]])
+        hot, mask, spot = (
+            None if a is None else a if index is None else np.take(a, index, at.order[0])
+            for a in (
+                hot,
+                None if masks is None else masks[i],
+                None if marked is None else marked[i],
+            )
+        )
         made = _draw_slice(data, raw, window, at, index)
-        if opacity > 0 and not contour:
+        if opacity > 0 and not contour and spot is None:
             made = overlay_heat(made, hot, *scale, opacity)
         made = enlarge(orientation.orient(made, at), side)
-        if opacity > 0 and contour:
+        if opacity > 0 and contour and spot is None:
             made = draw_contours(made, orientation.orient(hot, at), *scale, colour_ramp())
-        if mask is not None and mask.any():
-            made = draw_outline(
-                made, orientation.orient(mask, at), width=max(1, made.shape[0] // 100)
-            )
+        made = _outlined(made, spot, at, ORANGE, 120)
+        made = _outlined(made, mask, at, BLUE, 100)
         grown = made.shape[0] / data.shape[1:][at.order[-2]]
         made = orientation.make_pixels_square(made, at)
         out.append(
             annotate(made, at, in_file_units(window, data), grown, look, place) if words else made
         )
     return out
+
+
+def _outlined(
+    image: Array, mask: Array | None, at: DisplayPlane, colour: tuple[int, int, int], share: int
+) -> Array:
+    """Return an enlarged picture with a line around `mask`, a `share`-th of its height wide; as it
+    is where nothing is marked.
+    """
+    if mask is None or not mask.any():
+        return image
+    return draw_outline(
+        image, orientation.orient(mask, at), colour, max(1, image.shape[0] // share)
+    )
 
 
 def draw_for_report(
@@ -366,7 +381,7 @@ def draw_table(data: Dataset, rows: int = 60) -> Array:
 def draw_outline(
     image: Array,
     mask: Array,
-    colour: tuple[int, int, int] = (86, 180, 233),
+    colour: tuple[int, int, int] = BLUE,
     width: int = 1,
     opacity: float = 1.0,
 ) -> Array:

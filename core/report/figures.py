@@ -12,6 +12,7 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metrics, Traversal
 from core.artifacts.tables import KINDS
 from core.columns import Column, map_points
+from core.explain.marked_places import find_level
 from core.imaging import render
 from core.imaging.palette import FAINT, OKABE_ITO
 from core.imaging.render import PLAIN
@@ -198,18 +199,22 @@ def anomaly_figure(
     opacity: float = 0.4,
     look: DisplaySettings = PLAIN,
     contour: bool = False,
+    above: float | None = None,
 ) -> bytes:
     """Return the given cases with their heat (`contour`: as lines) on one scale and the marked
-    truth outlined in blue.
+    truth outlined in blue. `above`: in place of the heat one line around what it marks, that
+    threshold of the cases being in use (see `core.explain.marked_places`).
     """
     at = anomaly.at(rows)
     captions = [f"score {anomaly.score[a]:.2f}" for a in at]
     if anomaly.map is None or anomaly.map.shape[1:] != data.shape[1:]:
         return gallery_figure(data, rows, captions, look=look)
     low, high = anomaly.heat_range()
+    hot = np.asarray(anomaly.map[at])
+    level = None if above is None else find_level(anomaly, above, (low, high))
     images = render.draw_heat_maps(
         data,
-        anomaly.map[at],
+        hot,
         rows,
         (low, high),
         opacity,
@@ -217,14 +222,19 @@ def anomaly_figure(
         look=look,
         words=True,
         contour=contour,
+        marked=None if level is None else level.mark(anomaly, hot),
     )
+    lines = "lines at a quarter, half and three quarters of " if contour else ""
+    shown = f"{lines}one scale for all, clear below it; "
+    if level is not None:
+        shown = f"orange line: above {level.value:.3g} {anomaly.unit}; "
     note = (
-        ("lines at a quarter, half and three quarters of " if contour else "")
-        + "one scale for all, clear below it; "
+        shown
         + _describe_side(data, rows, look)
         + ("; blue outline: what was marked" if data.masks is not None else "")
     )
-    return _draw_grid(images, captions, 6, note, (low, high, render.HEAT, anomaly.unit))
+    scale = None if level is not None else (low, high, render.HEAT, anomaly.unit)
+    return _draw_grid(images, captions, 6, note, scale)
 
 
 def histogram_figure(

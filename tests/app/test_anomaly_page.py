@@ -9,6 +9,7 @@ import pytest
 from app.panels import failures, heat, nearest_normal, threshold
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
+from core.explain.marked_places import Level
 from core.jobs import queue
 from core.workspace import notes
 from core.workspace.workspace import Workspace
@@ -112,6 +113,28 @@ def test_heat_is_drawn_as_lines_on_the_same_scale(home):
     assert not at.exception
     assert "no line below a quarter of it" in words(at)
     assert at.slider(key=f"opacity-{job.id}").disabled
+
+
+def test_a_line_lies_at_the_threshold_and_is_told_in_words(home, monkeypatch):
+    ws, job, scores = home
+    context = context_of(ws, job)
+    some = scores.rows[np.argsort(-np.asarray(scores.score))[:4]]
+    at = opened("anomalies", run=job.id)
+    at.selectbox(key=f"heat-{job.id}").set_value("threshold").run()
+    assert not at.exception
+    scale = heat.reach(str(ws.home), job.id, scores.slug)
+    level = heat.find_level(scores, threshold.threshold_of(scores, context), scale)
+    assert "Orange line: what lies above" in words(at)
+    assert heat.describe_level(level, scores) in words(at)
+    monkeypatch.setattr(heat.state, "context_of", lambda run: context)
+    drawn = {}
+    for above in (level.value, 1e9):
+        monkeypatch.setattr(heat, "level", lambda *_, above=above: Level(above, "cases"))
+        given = (str(ws.home), "", "", job.id, scores.slug, tuple(some.tolist()), 0.4)
+        drawn[above] = heat._drawn.__wrapped__(*given, "threshold", 0.0, True, 64, "", "")
+    plain = heat._drawn.__wrapped__(*given, "none", None, True, 64, "", "")
+    assert (drawn[1e9] == plain).all(), "nothing lies above it"
+    assert (drawn[level.value] != plain).any()
 
 
 def test_the_inspector_fades_from_the_case_to_its_reconstruction_and_the_difference(home):
