@@ -6,7 +6,11 @@ import pytest
 
 from core.artifacts import Embedding
 from core.data.dataset import Dataset
-from core.explain.normal_neighbours import embed_values, find_normal_neighbours
+from core.explain.normal_neighbours import (
+    embed_grey_levels,
+    embed_values,
+    find_normal_neighbours,
+)
 
 
 def line(metric="euclidean") -> Embedding:
@@ -66,3 +70,35 @@ def test_values_of_a_table_are_measured_by_their_spread_among_training_rows():
     near = find_normal_neighbours(embed_values(data), 79, np.arange(60), k=1)
     by_hand = np.square(z[:60] - z[79]).sum(1).argmin()
     assert near.rows.tolist() == [by_hand]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "places"),
+    [
+        ("image", (2, 40, 32), 2 * 16 * 16),
+        ("image", (1, 8, 20), 8 * 16),
+        ("volume", (1, 10, 16, 12), 8 * 8 * 8),
+        ("series", (3, 200), 3 * 64),
+    ],
+)
+def test_pictures_without_a_latent_space_are_compared_by_their_means_at_places(kind, shape, places):
+    rng = np.random.default_rng(0)
+    x = rng.random((6, *shape)).astype("f4")
+    table = pd.DataFrame({"split": ["train"] * 6})
+    data = Dataset("t", kind, table, x, roles={"split": "split"})
+    found = embed_grey_levels(data)
+    assert found.z.shape == (6, places)
+    assert found.rows.tolist() == data.rows.tolist()
+    even = [s % min(s, {1: 64, 2: 16, 3: 8}[len(shape) - 1]) == 0 for s in shape[1:]]
+    if all(even):
+        assert found.z.mean(1) == pytest.approx(data.inputs().reshape(6, -1).mean(1), rel=1e-4)
+    first = found.z[:, 0]
+    corner = tuple(slice(0, s // min(s, {1: 64, 2: 16, 3: 8}[len(shape) - 1])) for s in shape[1:])
+    here = data.inputs()[(slice(None), 0, *corner)].reshape(6, -1).mean(1)
+    assert first == pytest.approx(here, rel=1e-4)
+
+
+def test_tables_have_no_places():
+    data = Dataset("t", "table", pd.DataFrame({"a": range(3)}), np.zeros((3, 2), "f4"))
+    with pytest.raises(ValueError, match="no places"):
+        embed_grey_levels(data)

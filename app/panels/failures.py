@@ -10,8 +10,8 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
-from app.panels import heat, threshold, unusual_values
-from app.panels.gallery import gallery
+from app.panels import heat, nearest_normal, threshold, unusual_values
+from app.panels.gallery import gallery, thumbs
 from app.state import Context
 from core.artifacts import AnomalyMaps
 from core.columns import Column
@@ -135,16 +135,50 @@ def _pictures(
     score = np.asarray(artifact.score)[artifact.at(rows)]
     now = st.session_state.get(f"{key}-page", 1) - 1 if len(rows) > PAGE else 0
     shown = rows[now * PAGE : (now + 1) * PAGE]
-    drawn = render.is_drawable(context.data)
+    images = None
+    if render.is_drawable(context.data):
+        images = heat.overlays(artifact, context, shown, opacity, style)
+        if st.toggle(
+            "Each with the nearest normal case below it",
+            key=f"{key}-normal",
+            help="What a normal case like it looks like.",
+        ):
+            images = _with_normal(artifact, context, shown, images)
     gallery(
         context,
         rows,
         key,
-        images=heat.overlays(artifact, context, shown, opacity, style) if drawn else None,
+        images=images,
         across=6,
         page_size=PAGE,
         captions=[f"{s:.3g}" for s in score],
     )
+
+
+def _with_normal(
+    artifact: AnomalyMaps, context: Context, rows: np.ndarray, images: np.ndarray
+) -> np.ndarray:
+    """Pictures uint8 [n,t,t,3] of `rows`, each above that of its nearest normal case (grey where
+    there is none): [n,2t+gap,t,3]; with a caption that says by what it is nearest.
+    """
+    tile = images.shape[1]
+    found = [nearest_normal.nearest_of(artifact, context, int(row)) for row in rows]
+    normal = np.full((len(rows), tile, tile, 3), 235, np.uint8)
+    there = [i for i, one in enumerate(found) if one is not None and len(one.near.rows)]
+    first = found[there[0]] if there else None
+    if first is None:
+        st.caption("There is no normal case to set beside these.")
+        return images
+    other = np.array([int(found[i].near.rows[0]) for i in there])
+    normal[there] = thumbs(context.data, other, tile)
+    by = f"by {first.by}" if first.by else "in the latent space of the run"
+    st.caption(
+        f"Above: the case with its heat. Below: the nearest normal one {by}, among"
+        f" {nearest_normal.name_normal(first)}.",
+        help=nearest_normal.explain(first),
+    )
+    gap = np.full((len(rows), 6, tile, 3), 255, np.uint8)
+    return np.concatenate([images, gap, normal], 1)
 
 
 def _say_common(context: Context, kind: Kind, wrong: np.ndarray, right: np.ndarray) -> None:

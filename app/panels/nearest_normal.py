@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import streamlit as st
 
@@ -13,34 +15,60 @@ from core.artifacts import AnomalyMaps, Embedding
 from core.errors import UserError
 from core.explain.normal_neighbours import (
     NormalNeighbours,
+    embed_grey_levels,
     embed_values,
     find_normal_neighbours,
 )
 from core.imaging import render
 
 SHOWN = 3
+TILE = 256  # pixels of a picture beside a failure
 DIFFERING = 4  # values of a table set side by side
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@dataclass(frozen=True)
+class Found:
+    """The nearest normal cases of a case, which cases are taken as normal, and by what they are
+    near: the latent space ("") or else in words.
+    """
+
+    near: NormalNeighbours
+    words: str
+    by: str
+
+
+@st.cache_resource(max_entries=4, show_spinner="Comparing the cases")
 def _values(home: str, hash: str, run: str) -> Embedding:
-    """The values of the open table as coordinates, once for all its cases."""
-    return embed_values(state.context_of(run).data)
+    """The values of the open table, or the grey levels of its pictures, as coordinates, once for
+    all its cases.
+    """
+    data = state.context_of(run).data
+    return embed_values(data) if data.modality == "table" else embed_grey_levels(data)
+
+
+def _without_latent(modality: str) -> str:
+    """By what cases of a run without a latent space are compared; "" where they cannot be."""
+    return {
+        "table": "the values of the table",
+        "image": "grey levels in 16 × 16 places",
+        "volume": "grey levels in 8 × 8 × 8 places",
+        "series": "values in 64 stretches of time",
+    }.get(modality, "")
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _found(
-    home: str, run: str, hash: str, slug: str, at: float, row: int
-) -> tuple[NormalNeighbours, str] | None:
+def _found(home: str, run: str, hash: str, slug: str, at: float, row: int) -> Found | None:
     from core.jobs.run_folder import find_artifact
 
     context = state.context_of(run)
     scores = context.ws.artifact(run, slug)
     assert isinstance(scores, AnomalyMaps)
+    by = ""
     try:
         embedding: Embedding = find_artifact(context.ws, run, Embedding)
     except UserError:
-        if context.data.modality != "table":
+        by = _without_latent(context.data.modality)
+        if not by:
             return None
         embedding = _values(home, hash, run)
     normal, words = normal_rows(scores, context, at)
@@ -51,7 +79,15 @@ def _found(
         groups = np.full(len(held), None, dtype=object)
         groups[held] = context.data.groups[place]
     normal = normal[np.isin(normal, embedding.rows[held])]
-    return find_normal_neighbours(embedding, row, normal, groups, SHOWN), words
+    return Found(find_normal_neighbours(embedding, row, normal, groups, SHOWN), words, by)
+
+
+def nearest_of(scores: AnomalyMaps, context: Context, row: int) -> Found | None:
+    """The nearest normal cases of `row`; None where neither a latent space nor the data let cases
+    be compared. Cached.
+    """
+    at = threshold.threshold_of(scores, context)
+    return _found(str(context.ws.home), context.job.id, context.data.hash, scores.slug, at, row)
 
 
 def normal_rows(scores: AnomalyMaps, context: Context, at: float) -> tuple[np.ndarray, str]:
@@ -70,29 +106,21 @@ def normal_rows(scores: AnomalyMaps, context: Context, at: float) -> tuple[np.nd
 
 
 def show(scores: AnomalyMaps, context: Context, row: int) -> None:
-    """The nearest normal cases of `row`, with their distance in the run's latent space, or by the
-    values of a table where it has none; nothing where neither is there.
+    """The nearest normal cases of `row`, with their distance in the run's latent space, or by what
+    the data hold where it has none; nothing where neither can be.
     """
-    at = threshold.threshold_of(scores, context)
-    found = _found(str(context.ws.home), context.job.id, context.data.hash, scores.slug, at, row)
+    found = nearest_of(scores, context, row)
     if found is None:
         return
-    near, words = found
+    near, words = found.near, found.words
     others = " of other patients" if context.data.groups is not None else ""
-    cases = f"{near.among:,} {words}" + (" cases" if words == "known normal" else "") + others
+    cases = f"{near.among:,} {name_normal(found)}{others}"
     if not len(near.rows):
         if np.isin(row, scores.rows):
             st.caption(f"No normal case to set beside it ({words}{others}).")
         return
-    st.caption(
-        f"Nearest normal, among {cases}:",
-        help=(
-            "What a normal case like this one looks like. Nearest in the latent space of the run;"
-            " where it has none, by the values of the table, each measured by its spread."
-            " The figure is the distance, in brackets how many times as far that"
-            " is as normal cases usually lie from their own nearest normal case."
-        ),
-    )
+    by = f" by {found.by}" if found.by else ""
+    st.caption(f"Nearest normal{by}, among {cases}:", help=explain(found))
     data = context.data
     pics = thumbs(data, near.rows, small_tile(data)) if render.is_drawable(data) else None
     names = data.of(near.rows).names()
@@ -113,6 +141,31 @@ def show(scores: AnomalyMaps, context: Context, row: int) -> None:
             )
     if data.modality == "table":
         _compare_values(context, row, int(near.rows[0]))
+
+
+def name_normal(found: Found) -> str:
+    """Which cases are taken as normal, for the middle of a sentence."""
+    return f"{found.words} cases" if found.words == "known normal" else found.words
+
+
+def explain(found: Found) -> str:
+    """What nearest means and what the figures are."""
+    what = {
+        "": "Nearest in the latent space of the run.",
+        _without_latent("table"): (
+            "This run has no latent space, so nearest is by the values of the table, each measured"
+            " by its spread."
+        ),
+    }.get(
+        found.by,
+        f"This run has no latent space, so nearest is by {found.by}: brightness and position count,"
+        " not what is shown.",
+    )
+    return (
+        f"What a normal case like this one looks like. {what} The figure is the distance, in"
+        " brackets how many times as far that is as normal cases usually lie from their own nearest"
+        " normal case."
+    )
 
 
 def _compare_values(context: Context, row: int, normal: int) -> None:

@@ -185,3 +185,44 @@ def test_all_of_the_page_tells_of_a_threshold_as_soon_as_it_is_kept(home):
     assert "lie above the threshold set for this run by Dr Ada" in words(at)
     assert f"test cases at the kept threshold, {kept['value']:.4g}" in words(at)
     notes.set_threshold(ws, job.id, before["value"], on="val")
+
+
+@pytest.fixture(scope="module")
+def plain(home):
+    """A run without a latent space on the same pictures, and a threshold that errs."""
+    ws, _, _ = home
+    job = queue.train(ws, "squares", "brightness", only_normal=True)
+    job = queue.wait(ws, job.id, timeout=300)
+    assert job.status == "done", job.error
+    scores = next(a for a in ws.artifacts(job.id).values() if isinstance(a, AnomalyMaps))
+    notes.set_threshold(ws, job.id, float(np.quantile(scores.score, 0.9)), on="val")
+    return ws, job, scores
+
+
+def test_without_a_latent_space_the_nearest_normal_is_by_grey_levels(plain):
+    from app.state import Selection
+
+    _ws, job, scores = plain
+    at = opened("anomalies", run=job.id)
+    at.session_state["selection"] = Selection(primary=int(scores.rows[np.argmax(scores.score)]))
+    at.run()
+    assert not at.exception
+    said = "Nearest normal by grey levels in 16 × 16 places, among 79 known normal cases"
+    assert said in words(at)
+    assert "This run has no latent space" in next(
+        c.proto.help for c in at.caption if c.value.startswith("Nearest normal")
+    )
+
+
+@pytest.mark.parametrize("method", ["home", "plain"])
+def test_failures_stand_above_their_nearest_normal_case(method, request):
+    _ws, job, _ = request.getfixturevalue(method)
+    at = opened("anomalies", run=job.id)
+    kind = next(c for c in at.segmented_control if c.label == "Kind of error")
+    kind.set_value("missed").run()
+    beside = next(t for t in at.toggle if t.label.startswith("Each with the nearest normal"))
+    beside.set_value(True).run()
+    assert not at.exception
+    by = "in the latent space of the run" if method == "home" else "by grey levels"
+    assert f"Below: the nearest normal one {by}" in words(at)
+    assert "among known normal cases" in words(at)
