@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, shell, state, text
-from app.panels import case_stages, heat, threshold
+from app.panels import case_stages, heat, nearest_patches, threshold
 from app.panels.gallery import score_of
 from app.panels.inspector import inspector
 from app.pin import pin_button
@@ -43,13 +43,15 @@ shell.head(
 main, side = st.columns([5, 2])
 with main:
     anomaly_maps.show(scores, context)
-    if case_stages.fits(context):
+    closer = [panel for panel in (case_stages, nearest_patches) if panel.fits(context)]
+    if closer:
         looked_at = state.selection().primary
         if looked_at is None or not (context.data.rows == looked_at).any():
             part = context.data.part("test").rows
             some = part if len(part) else context.data.rows
             looked_at = some[np.argmax(scores.score[scores.at(some)])]
-        case_stages.show(scores, context, int(looked_at))
+        for panel in closer:
+            panel.show(scores, context, int(looked_at))
     shell.show_provenance(context, f"threshold {threshold.threshold_of(scores, context):.3g}")
     test = (
         context.data.part("test").rows

@@ -10,10 +10,11 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
-from app.panels import heat
+from app.panels import heat, threshold
 from app.state import Context
 from core.artifacts import AnomalyMaps, Model
 from core.errors import UserError
+from core.explain import feature_patches
 from core.imaging import render
 from core.imaging.palette import ACCENT
 from core.registry import methods, open_model
@@ -34,18 +35,22 @@ def opened(home: str, run: str) -> Any:
 def fits(context: Context) -> bool:
     """Whether the method of the run shows its steps, and the data are pictures."""
     kind = methods().get(context.job.method)
-    return context.data.modality == "image" and hasattr(kind, "stages")
+    shows = hasattr(kind, "stages") or feature_patches.has_features(kind)
+    return context.data.modality == "image" and shows
 
 
 def show(artifact: AnomalyMaps, context: Context, row: int) -> None:
-    """A switch, the settings, and the steps of the case `row`."""
+    """A switch, the settings where there are any, and the steps of the case `row`."""
+    kind = methods().get(context.job.method)
+    tries = " Also lets you try other settings of the trained model on this case."
     with st.container(border=True):
         name = text.label(context.data.of(np.array([row])).names()[0], 40)
         on = st.toggle(
             f"Step by step: how the model comes to this for case {name}",
             key=context.key("stages"),
-            help="Also lets you try other settings of the trained model on this case. Press another"
-            " picture to see that one.",
+            help="The pictures between the case and its heat."
+            + (tries if hasattr(kind, "stages") else "")
+            + " Press another picture to see that one.",
         )
         if on:
             _steps(artifact, context, row)
@@ -59,9 +64,11 @@ def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
     except UserError as e:
         st.info(text.label(str(e), 300))
         return
-    controls = method.controls()
-    cells = st.columns(max(2, len(controls)))
-    settings = ask_settings(controls, cells, context, "stages")
+    controls, settings = list[Control](), dict[str, float]()
+    if hasattr(method, "stages"):
+        controls = method.controls()
+        cells = st.columns(max(2, len(controls)))
+        settings = ask_settings(controls, cells, context, "stages")
     x = context.data.of(np.array([row])).inputs()
     try:
         steps = _stages(method, x, settings)
@@ -71,8 +78,26 @@ def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
     scale = heat.reach(str(context.ws.home), context.job.id, artifact.slug)
     tiles = [(render.draw_case(context.data, row, SIDE, state.look()), "The case", "")]
     tiles += [(draw(step, x[0], context, scale), step.title, step.note) for step in steps]
-    show_tiles(tiles, ACROSS)
+    if not controls and np.isin(row, artifact.rows):
+        tiles.append(_at_threshold(artifact, context, row))
+    show_tiles(tiles, ACROSS if controls else len(tiles))
     st.caption(_about(controls, settings, artifact))
+
+
+def _at_threshold(artifact: AnomalyMaps, context: Context, row: int) -> tuple[np.ndarray, str, str]:
+    """The case with the line at the threshold in use, its title and what the line is."""
+    at = threshold.threshold_of(artifact, context)
+    level = heat.level(str(context.ws.home), context.job.id, artifact.slug, at)
+    score = float(artifact.score[artifact.at(np.array([row]))[0]])
+    (picture,) = heat.overlays(
+        artifact, context, np.array([row]), style="threshold", at=at, tile=SIDE
+    )
+    side = "above" if score > at else "not above"
+    return (
+        picture,
+        "At the threshold",
+        f"line at {text.number(level.value)}; score {text.number(score)}, {side} {text.number(at)}",
+    )
 
 
 def ask_settings(
@@ -105,7 +130,10 @@ def _stages(method: Any, x: np.ndarray, settings: dict[str, float]) -> list[Stag
     import torch
 
     with torch.no_grad():
-        found: list[Stage] = method.stages(torch.from_numpy(x), **settings)
+        steps = method.stages if hasattr(method, "stages") else None
+        if steps is None:
+            return feature_patches.layer_stages(method, torch.from_numpy(x))
+        found: list[Stage] = steps(torch.from_numpy(x), **settings)
     return found
 
 
@@ -136,6 +164,8 @@ def _at_size(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 def _about(controls: list[Control], settings: dict[str, float], artifact: AnomalyMaps) -> str:
     """Whether this is what the run has, and what its threshold then means."""
     changed = [c for c in controls if settings[c.name] != c.value]
+    if not controls:
+        return "All heat is on the one scale of the run, so the pictures can be compared."
     if not changed:
         return "These are the settings of the run: its maps and its threshold come of them."
     own = ", ".join(f"{c.label.lower()} {c.words(c.value)}" for c in changed)

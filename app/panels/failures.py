@@ -163,13 +163,13 @@ def _with_normal(
     """
     tile = images.shape[1]
     found = [nearest_normal.nearest_of(artifact, context, int(row)) for row in rows]
-    normal = np.full((len(rows), tile, tile, 3), 235, np.uint8)
-    there = [i for i, one in enumerate(found) if one is not None and len(one.near.rows)]
-    first = found[there[0]] if there else None
-    if first is None:
+    near = {i: one for i, one in enumerate(found) if one is not None and len(one.near.rows)}
+    if not near:
         st.caption("There is no normal case to set beside these.")
         return images
-    other = np.array([int(found[i].near.rows[0]) for i in there])
+    there, first = list(near), next(iter(near.values()))
+    other = np.array([int(one.near.rows[0]) for one in near.values()])
+    normal = np.full((len(rows), tile, tile, 3), 235, np.uint8)
     normal[there] = thumbs(context.data, other, tile)
     by = f"by {first.by}" if first.by else "in the latent space of the run"
     st.caption(

@@ -113,13 +113,15 @@ def embed_grey_levels(data: Dataset) -> Embedding:
     shape = data.shape[1:]
     if data.modality not in ("image", "volume", "series") or len(shape) not in PLACES:
         raise ValueError(f"Cases of a {data.modality} have no places.")
-    found = []
+    found: list[np.ndarray] = []
     for start in range(0, len(data), 256):
-        x = data.inputs(np.arange(start, min(start + 256, len(data)))).astype(np.float32)
+        x: np.ndarray = data.inputs(np.arange(start, min(start + 256, len(data)))).astype(
+            np.float32
+        )
         for axis, size in enumerate(shape, 2):
             first = np.arange(min(size, PLACES[len(shape)])) * size // min(size, PLACES[len(shape)])
             many = np.diff([*first, size]).astype(np.float32)
-            total = np.add.reduceat(np.nan_to_num(x), first, axis)
+            total: np.ndarray = np.add.reduceat(np.nan_to_num(x), first, axis)
             x = total / many.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
         found.append(x.reshape(len(x), -1))
     return Embedding(rows=data.rows, name="grey levels", z=np.concatenate(found))

@@ -226,14 +226,13 @@ def draw_heat_maps(
         hot = np.asarray(heat[i], dtype=np.float32)
         index = hottest_slice(hot, at) if raw.ndim == 4 else None
         place = None if index is None else (index + 1, data.shape[1:][at.order[0]])
-        hot, mask, spot = (
-            None if a is None else a if index is None else np.take(a, index, at.order[0])
-            for a in (
-                hot,
-                None if masks is None else masks[i],
-                None if marked is None else marked[i],
+        mask, spot = (None if many is None else many[i] for many in (masks, marked))
+        if index is not None:
+            hot = np.take(hot, index, at.order[0])
+            mask, spot = (
+                None if whole is None else np.take(whole, index, at.order[0])
+                for whole in (mask, spot)
             )
-        )
         made = _draw_slice(data, raw, window, at, index)
         if opacity > 0 and not contour and spot is None:
             made = overlay_heat(made, hot, *scale, opacity)
