@@ -5,8 +5,10 @@ table of PyOD's published values is made of.
 import numpy as np
 import pytest
 
+from core import evidence
 from core.data.samples.catalogue import make_sample
-from tests.benchmarks import bench_gaussian_vae, bench_pyod_table, bench_swav
+from tests.benchmarks import _anomaly, add_rivals, bench_gaussian_vae, bench_pyod_table, bench_swav
+from tests.benchmarks._common import row, table, verdict
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +49,60 @@ def test_a_gap_to_a_published_value_is_explained_by_what_differs(monkeypatch):
     assert "so does k-nearest" in said(-0.1, 0.01, 7, "LOF")[0]
     assert "another seed" in said(0.05, 0.0, 7, "isolation forest")[0]
     assert "has changed" in said(0.05, 0.0, 7, "PCA")[0]
+
+
+def test_what_is_smoothed_keeps_a_lesion_and_loses_noise():
+    rng = np.random.default_rng(0)
+    x = 0.1 * rng.random((24, 32, 32)).astype("f4")
+    truth = np.zeros((4, 32, 32), bool)
+    truth[:, 12:18, 12:18] = True
+    x[20:][truth] += 0.1
+    first = np.arange(24) < 20
+    found = _anomaly.rivals(x, first, ~first)
+    plain, smooth = (found[f"{k}PCA residual (10 components)"] for k in ("", "blurred "))
+    np.testing.assert_allclose(smooth.mean(), plain.mean(), rtol=0.02)
+    assert _anomaly.pixel_ap(smooth, truth) > _anomaly.pixel_ap(plain, truth) + 0.05
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """Evidence of one method with a table of rivals, whose verdict has words of its own behind."""
+    monkeypatch.setenv(evidence.TARGET, str(tmp_path))
+    monkeypatch.setattr(evidence, "code_of", lambda id: "first")
+    monkeypatch.setattr(add_rivals, "code_of", lambda id: "first")
+    rows = [row("own", (0.8, 0.7, 0.9)), row("constant map", (0.5, None, None))]
+    words = f"{verdict(rows)} And more."
+    made = [table("Where? (range)", "d", "test", 9, [0], "pixel AUROC", rows, words)]
+    evidence.store_evidence("pca", made)
+    monkeypatch.setattr(evidence, "code_of", lambda id: "second")
+    monkeypatch.setattr(add_rivals, "code_of", lambda id: "second")
+    return lambda: evidence.load_evidence("pca", tmp_path)
+
+
+def test_a_rival_added_later_is_in_the_verdict_and_leaves_the_code_as_it_was(stored):
+    constant, blurred = row("constant map", (0.5, None, None)), row("blurred", (0.85, None, None))
+    rows = {"pixel AUROC": [constant, blurred]}
+    assert add_rivals.add_rows("pca", "d", "Where?", rows, own=False) == 1
+    (found,) = stored()["tables"]
+    assert [r["name"] for r in found["rows"]] == ["own", "constant map", "blurred"]
+    assert (
+        found["verdict"]
+        == "The rival blurred is as good or better (0.800 against 0.850). And more."
+    )
+    assert evidence.made_of(stored(), found)["code"] == "first"
+    assert add_rivals.add_rows("pca", "d", "Where?", rows, own=False) == 1
+    assert stored()["tables"] == [found]
+    assert add_rivals.add_rows("pca", "other data", "Where?", rows, own=False) == 0
+
+
+def test_rivals_of_other_data_or_of_changed_code_are_not_added(stored):
+    before = stored()
+    other = {"pixel AUROC": [row("constant map", (0.6, None, None))]}
+    with pytest.raises(
+        add_rivals.OtherDataError, match=r"constant map is 0\.6, but 0\.5 is stored"
+    ):
+        add_rivals.add_rows("pca", "d", "Where?", other, own=False)
+    copy = {"pixel AUROC": [row("untrained copy", (0.5, 0.4, 0.6))]}
+    with pytest.raises(add_rivals.OtherDataError, match="is of other code"):
+        add_rivals.add_rows("pca", "d", "Where?", copy, own=True)
+    assert stored() == before

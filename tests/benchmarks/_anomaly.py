@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import median_filter
+from scipy.ndimage import gaussian_filter, median_filter
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from core.data.dataset import Dataset
 from core.methods.anomaly._pasted import pasted
+from tests.benchmarks._common import run
 
 SIDE = 128  # pixels a side of lesion slices
 TILE = 64  # pixels a side of tiles of nuclei
+BLUR = 1.4  # pixels: as wide as the 5 x 5 windows over which EAR and Dinomaly blur their own maps
 
 
 def heat_of(given: dict[str, Any]) -> np.ndarray:
@@ -26,22 +28,40 @@ def heat_of(given: dict[str, Any]) -> np.ndarray:
     return np.asarray(given["anomalymaps"].map)
 
 
+NO_STEP = {"epochs": 1, "learning_rate": 1e-12}
+
+
 def untrained(
-    method: str, data: Dataset, seed: int, params: dict[str, Any] | None = None
+    method: str,
+    data: Dataset,
+    seed: int,
+    params: dict[str, Any] | None = None,
+    on: dict[str, Any] | None = None,
 ) -> np.ndarray:
-    """Heat [n,H,W] of the same pipeline, calibration included, with a network that has made no
-    step.
+    """Heat [n,H,W] of `blank`."""
+    return heat_of(blank(method, data, seed, params, on))
+
+
+def blank(
+    method: str,
+    data: Dataset,
+    seed: int,
+    params: dict[str, Any] | None = None,
+    on: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Artifacts by slug of the same pipeline, calibration included, with a network that has made no
+    step; `on` as a run has it.
     """
     from core.registry import methods
     from core.training.run import Run
 
     kind = methods()[method]
-    blank = kind(kind.Params(**{**(params or {}), "epochs": 1, "learning_rate": 1e-12}))
-    run = Run(seed=seed)
-    with run.seeded():
-        blank.fit(data, run)
-        blank.to(run.where)
-        return heat_of({a.slug: a for a in blank.apply(data, run)})
+    made = kind(kind.Params(**{**(params or {}), **NO_STEP}))
+    plan = Run(seed=seed, on=on or {})
+    with plan.seeded():
+        made.fit(data, plan)
+        made.to(plan.where)
+        return {a.slug: a for a in made.apply(data, plan)}
 
 
 def rivals(
@@ -56,12 +76,14 @@ def rivals(
     flat = x[test].reshape(test.sum(), -1)
     back = pca.inverse_transform(pca.transform(flat)).reshape(x[test].shape)
     blurred = np.stack([[median_filter(c, 5) for c in i] for i in x[test]])
+    left = np.abs(x[test] - back).mean(1)
     return {
         "constant map": np.zeros_like(x[test][:, 0]),
         "brightness": x[test][:, 0],
         "distance from the mean picture": np.abs(x[test] - x[train].mean(0)).mean(1),
         "distance from a median filter": np.abs(x[test] - blurred).mean(1),
-        f"PCA residual ({directions} components)": np.abs(x[test] - back).mean(1),
+        f"PCA residual ({directions} components)": left,
+        f"blurred PCA residual ({directions} components)": gaussian_filter(left, (0, BLUR, BLUR)),
     }
 
 
@@ -85,6 +107,13 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "pixel average precision": pixel_ap,
     "case AUROC (highest heat)": case_auroc,
 }
+
+
+def strega(data: Dataset, seeds: list[int]) -> list[np.ndarray]:
+    """Heat [m,S,S] of StRegA on the test part of `lesion_slices`, a map a seed."""
+    params = {"epochs": 60, "side": SIDE, "batch_size": 8}
+    test = data.splits == "test"
+    return [heat_of(run("strega", data, params, seed)[1])[test] for seed in seeds]
 
 
 # -- real lesions ----------------------------------------------------------------------------------

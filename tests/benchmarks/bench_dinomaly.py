@@ -31,6 +31,7 @@ from tests.benchmarks._anomaly import (
     pasted_kinds,
     pasted_nuclei,
     rivals,
+    strega,
     untrained,
 )
 from tests.benchmarks._common import over_seeds, read, row, run, store_part, table, verdict
@@ -72,10 +73,15 @@ def chest(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 def compare(
-    data: Dataset, params: dict[str, Any], name: str, title: str, more: dict[str, dict[str, Any]]
+    data: Dataset,
+    params: dict[str, Any],
+    name: str,
+    title: str,
+    more: dict[str, dict[str, Any]],
+    others: dict[str, list[np.ndarray]] | None = None,
 ) -> tuple[list[dict[str, Any]], list[Any]]:
     """Tables of Dinomaly, its copies with `more` parameters and the plain rivals on the test part,
-    and the fitted ones by seed.
+    and the fitted ones by seed; `others`: heat by seed of other methods.
     """
     train, test = data.splits == "train", data.splits == "test"
     x, truth = data.inputs(), data.mask()[test]
@@ -89,6 +95,7 @@ def compare(
     for called, other in more.items():
         made = [heat_of(run("dinomaly", data, params | other, s)[1])[test] for s in SEEDS]
         by_seed[called] = made
+    by_seed |= others or {}
     cheap, found = rivals(x, train, test), []
     for measure, value in MEASURES.items():
         rows = [row(k, over_seeds([value(h, truth) for h in v])) for k, v in by_seed.items()]
@@ -246,7 +253,7 @@ def _attention_speed() -> dict[str, Any]:
 def lesions(folder: Path) -> Iterator[list[dict[str, Any]]]:
     data = lesion_slices(folder, "patient19")
     title = "Real MS lesions, trained on 22 lesion-free slices of another patient (range, 3 seeds)"
-    yield compare(data, LESIONS, SCANS, title, {})[0]
+    yield compare(data, LESIONS, SCANS, title, {}, {"StRegA (FLAIR)": strega(data, SEEDS)})[0]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from core.data.dataset import Dataset
 from core.evidence import shared_data
 from core.methods.anomaly._inpainting import heat_of
 from core.methods.anomaly._pasted import covered
-from tests.benchmarks._anomaly import MEASURES, pasted_nuclei, rivals
+from tests.benchmarks._anomaly import MEASURES, blank, pasted_nuclei, rivals, untrained
 from tests.benchmarks._common import over_seeds, row, run, store_part, table, verdict
 
 SEEDS = [0, 1, 2]
@@ -43,6 +43,12 @@ def hash_of(model: Model) -> str:
     for name in sorted(k for k in model.state if k.startswith("net.")):
         found.update(np.ascontiguousarray(model.state[name]).tobytes())
     return found.hexdigest()
+
+
+def untrained_heat(data: Dataset, mask: str, seed: int) -> np.ndarray:
+    """Heat [n,H,W] of the test tiles by gates and a base that have made no step."""
+    before = blank("ear", data, seed, BASE | {"mask": mask})
+    return untrained("fader", data, seed, GATES, before)[data.splits == "test"]
 
 
 class Looked:
@@ -126,11 +132,13 @@ def measure(data: Dataset, mask: str) -> list[dict[str, Any]]:
     test, found, base = data.splits == "test", [], f"Base with {BASES[mask]}: "
     truth, n = data.mask()[test], int(test.sum())
     cheap = rivals(data.inputs(), data.splits == "train", test)
+    untrained_ones = [untrained_heat(data, mask, s) for s in SEEDS]
     for name, value in MEASURES.items():
         rows = [
             row(way, over_seeds([value(one.heats[way], truth) for one in looked]))
             for way in looked[0].heats
         ]
+        rows.append(row("untrained copy", over_seeds([value(h, truth) for h in untrained_ones])))
         rows += [row(k, (value(v, truth), None, None)) for k, v in cheap.items()]
         title = f"{base}where is a part of another stain? (range over three seeds)"
         own, before = (

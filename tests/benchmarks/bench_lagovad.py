@@ -32,6 +32,7 @@ from core.methods.anomaly._lagovad_texts import frame_words
 from core.nets.hashed_words import mean_vectors
 from core.nets.lagovad import WordEncoder
 from core.nets.losses.open_world import film_vectors
+from tests.benchmarks._anomaly import NO_STEP
 from tests.benchmarks._common import over_seeds, row, run, store_part, table, verdict
 
 SEEDS = [0, 1, 2]
@@ -41,6 +42,7 @@ COPIES: dict[str, dict[str, Any]] = {
     "blind": {},
     "no synthesis": {"synthesis": False},
     "no mining": {"mining": False},
+    "untrained": NO_STEP,
 }
 DIGIT = {"also": "kind"}  # the fast preset
 HEART = {"also": "level", "epochs": 170}  # as many steps as the fast preset takes
@@ -48,6 +50,7 @@ SIDE = 128  # pixels of the middle of a heart film
 DIGITS, HEARTS = "digit-films (handwritten digits)", "Sunnybrook cardiac cine-MRI (CC0), 4 patients"
 METHOD, WORD = "LaGoVAD", "classifier and word similarity"
 BLIND, PCA_RIVAL, GREY = "same network, one text for all", "PCA residual", "brightness"
+UNTRAINED = "untrained copy"
 
 
 @contextmanager
@@ -248,15 +251,15 @@ def hearts() -> Dataset:
     )
 
 
-def heart_figures(seed: int) -> dict[str, float]:
-    """Mean over patients, each by what was learned from the other three."""
+def heart_figures(seed: int, more: dict[str, Any]) -> dict[str, float]:
+    """Mean over patients, each by what was learned, with `more` settings, from the other three."""
     data, each = hearts(), []
     for patient in sorted(set(data.groups)):  # type: ignore[arg-type]
         side = np.where(data.groups == patient, "test", "train")
         part = replace(
             data, table=data.table.assign(fold=side), roles=data.roles | {"split": "fold"}
         )
-        method, _ = run("lagovad", part, HEART, seed)
+        method, _ = run("lagovad", part, HEART | more, seed)
         known = part.take(np.flatnonzero(part.labels >= 0))
         bench = Bench(known, method)
         texts, applies = bench.read
@@ -284,7 +287,10 @@ def kept(folder: Path | None, name: str, seed: int) -> dict[str, float]:
     path = None if folder is None else folder / f"{name.replace(' ', '-')}-{seed}.json"
     if path is not None and path.exists():
         return dict(json.loads(path.read_text()))
-    found = heart_figures(seed) if name == "hearts" else measured(name, seed)
+    if name.endswith("hearts"):
+        found = heart_figures(seed, NO_STEP if name.startswith("untrained") else {})
+    else:
+        found = measured(name, seed)
     print(name, seed, {k: round(v, 3) for k, v in found.items()}, flush=True)
     if path is not None:
         path.write_text(json.dumps(found))
@@ -298,12 +304,14 @@ def spread(found: list[dict[str, float]], key: str, name: str) -> dict[str, Any]
 def decisions(folder: Path | None) -> list[dict[str, Any]]:
     """Tables of contested spans and their controls."""
     full, tables = [kept(folder, "full", s) for s in SEEDS], []
+    none = [kept(folder, "untrained", s) for s in SEEDS]
     measure = "AUROC of contested spans"
     for key, what in (("read", "read in training"), ("unread", "never read")):
         rows = [
             spread(full, key, METHOD),
             spread(full, f"{key} {WORD}", WORD),
             spread(full, f"{key} constant", BLIND),
+            spread(none, key, UNTRAINED),
             *(spread(full, f"{key} {rival}", rival) for rival in (PCA_RIVAL, GREY)),
         ]
         title = f"Does the definition decide, {what}? (range over three seeds)"
@@ -320,11 +328,14 @@ def decisions(folder: Path | None) -> list[dict[str, Any]]:
 
 def frames(folder: Path | None) -> list[dict[str, Any]]:
     """The table of single definitions, with a copy that never read any."""
-    full, blind = ([kept(folder, copy, s) for s in SEEDS] for copy in ("full", "blind"))
+    full, blind, none = (
+        [kept(folder, copy, s) for s in SEEDS] for copy in ("full", "blind", "untrained")
+    )
     rows = [
         spread(full, "span", METHOD),
         spread(full, f"span {WORD}", WORD),
         spread(blind, "span", BLIND),
+        spread(none, "span", UNTRAINED),
         *(spread(full, f"span {rival}", rival) for rival in (PCA_RIVAL, GREY)),
     ]
     title = "Which frames are abnormal as defined? (range over three seeds)"
@@ -358,8 +369,10 @@ def ablations(folder: Path | None) -> list[dict[str, Any]]:
 
 def heart_tables(folder: Path | None) -> list[dict[str, Any]]:
     found = [kept(folder, "hearts", s) for s in SEEDS]
+    none = [kept(folder, "untrained hearts", s) for s in SEEDS]
     names = (METHOD, WORD, BLIND, PCA_RIVAL, GREY)
     rows = [spread(found, name, name) for name in names]
+    rows.append(spread(none, METHOD, UNTRAINED))
     split, measure = "every patient by what the others taught", "AUROC of contested spans"
     title = "Heart films: does the definition decide? (range over three seeds)"
     first = table(title, HEARTS, split, FILMS, SEEDS, measure, rows, verdict(rows))

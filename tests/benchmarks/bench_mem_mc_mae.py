@@ -25,8 +25,8 @@ from core.methods.anomaly.mem_mc_mae import MemMCMAE, complementary_masks
 from core.nets import mem_mc_mae
 from core.nets.vit import Attention, Block
 from core.training.run import Run
-from tests.benchmarks._anomaly import MEASURES, heat_of, lesion_slices, rivals, untrained
-from tests.benchmarks._common import over_seeds, read, row, run, store_part, table, verdict
+from tests.benchmarks._anomaly import MEASURES, lesion_slices, rivals, strega, untrained
+from tests.benchmarks._common import over_seeds, read, row, store_part, table, verdict
 
 SEEDS = [0, 1, 2]
 CHEST = {"epochs": 12}
@@ -305,8 +305,7 @@ def lesions(folder: Path) -> Iterator[list[dict[str, Any]]]:
     x, truth = data.inputs(), data.mask()[test]
     at = torch.from_numpy(x[test])
     heat = {"untrained copy": [untrained("mem_mc_mae", data, s, LESIONS)[test] for s in SEEDS]}
-    strega = {"epochs": 60, "side": 128, "batch_size": 8}
-    heat["StRegA (FLAIR)"] = [heat_of(run("strega", data, strega, s)[1])[test] for s in SEEDS]
+    heat["StRegA (FLAIR)"] = strega(data, SEEDS)
     cheap = rivals(x, train, test)
     for fits in train_all(data, LESIONS):
         last = list(fits)[-1]

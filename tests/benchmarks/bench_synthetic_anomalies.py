@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from core.data.dataset import Dataset
 from core.evidence import shared_data
+from core.methods.anomaly import _synthetic
 from core.training.run import Run
 from tests.benchmarks._anomaly import (
     DEVELOPED_ON,
@@ -29,6 +31,7 @@ from tests.benchmarks.bench_auto_paint import CT_NAME, pasted_ct
 
 SEEDS = [0, 1, 2]
 OWN = "synthetic_anomalies"
+SHUFFLED = "trees grown on shuffled marks"
 NUCLEI_NAME = "dsb2018_nuclei, fluorescence, pasted parts"
 Tables = list[dict[str, Any]]
 
@@ -50,6 +53,20 @@ def heats(data: Dataset, params: dict[str, Any], seed: int) -> dict[str, np.ndar
     return found
 
 
+def shuffled_heat(data: Dataset, params: dict[str, Any], seed: int) -> np.ndarray:
+    """Heat [m,H,W] of the test pictures by trees grown on pixels whose marks were shuffled: what
+    an untrained copy is to a network.
+    """
+    real = _synthetic.some_pixels
+
+    def mixed(features: Any, where: Any, body: Any, many: int, rng: Any) -> Any:
+        x, y = real(features, where, body, many, rng)
+        return x, rng.permutation(y)
+
+    with patch.object(_synthetic, "some_pixels", mixed):
+        return heat_of(run(OWN, data, params, seed)[1])[data.splits == "test"]
+
+
 def compare(
     data: Dataset,
     params: dict[str, Any],
@@ -66,6 +83,7 @@ def compare(
     for seed in seeds:
         for key, heat in heats(data, params, seed).items():
             by_seed.setdefault(key, []).append(heat)
+        by_seed.setdefault(SHUFFLED, []).append(shuffled_heat(data, params, seed))
     once = {k: heat_of(run("brightness", data, v)[1])[test] for k, v in also.items()}
     once |= rivals(x, normal, test)
     return [
