@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from app.panels import failures, heat, threshold, threshold_bench, unusual_values
+from app.panels import by_value, failures, heat, threshold, threshold_bench, unusual_values
 from app.panels.gallery import gallery
 from app.state import Context
 from core.artifacts import AnomalyMaps
@@ -49,8 +49,10 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     if heat.has_heat(artifact, data):
         style, opacity = heat.choose(context, top[2:])
     rows = data.rows if part == "all" else data.part(str(part)).rows
+    below = st.columns([2.7, 2, 2.8], vertical_alignment="bottom")
+    rows = rows[np.isin(rows, data.rows[by_value.choose(context, below[0])])]
     chosen = state.selection()
-    if len(chosen) and st.checkbox(
+    if len(chosen) and below[1].checkbox(
         f"Only the {len(chosen):,} selected cases", key=context.key("only")
     ):
         rows = np.intersect1d(rows, chosen.rows)
@@ -82,6 +84,7 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     with st.container(border=True):
         threshold_bench.bench(artifact, context, rows)
     failures.show(artifact, context, style, opacity)
+    by_value.show(artifact, context)
 
 
 def _pictures(

@@ -187,6 +187,31 @@ def test_all_of_the_page_tells_of_a_threshold_as_soon_as_it_is_kept(home):
     notes.set_threshold(ws, job.id, before["value"], on="val")
 
 
+def test_one_class_or_site_is_looked_at_alone_and_each_has_its_figures(home):
+    ws, job, _ = home
+    data = ws.dataset("squares")
+    at = opened("anomalies", run=job.id)
+    look = at.selectbox(key=f"look-at-{job.id}")
+    assert look.options == ["all cases", "finding: ill", "finding: normal", "site: A", "site: B"]
+    look.set_value("site: B").run()
+    assert not at.exception
+    shown = [int(b.key.rsplit("-", 1)[1]) for b in at.button if (b.key or "").startswith("ranked-")]
+    assert shown
+    assert set(data.of(np.array(shown)).frame["site"]) == {"B"}
+    table = next(d.value for d in at.dataframe if "normal training cases" in d.value)
+    assert table["finding"].tolist() == ["ill", "normal"]
+    assert table["note"][0].startswith("against the normal cases of all values")
+    at.selectbox(key=f"by-value-{job.id}").set_value("site").run()
+    assert not at.exception
+    table = next(d.value for d in at.dataframe if "normal training cases" in d.value)
+    assert table["site"].tolist() == ["A", "B"]
+    train = data.part("train")
+    normal = train.labels == data.classes.index("normal")
+    counts = train.frame["site"][normal].value_counts()
+    assert table["normal training cases"].tolist() == [counts["A"], counts["B"]]
+    assert table["case AUROC"][0].startswith("1.00")
+
+
 @pytest.fixture(scope="module")
 def plain(home):
     """A run without a latent space on the same pictures, and a threshold that errs."""
