@@ -4,17 +4,21 @@ import numpy as np
 import pytest
 import torch
 
+from core.artifacts import Embedding, Model
 from core.data.samples.catalogue import make_sample
 from core.explain import traversal
+from core.jobs import queue
+from core.jobs.run_folder import find_artifact
 from core.maps.faithfulness import faithfulness
 from core.measures.pixel_anomaly import aupro, pooled
 from core.measures.rankme import rankme
 from core.nets.losses.elbo import dirichlet_kl, gaussian_kl
 from core.nets.sinkhorn import sinkhorn
-from core.registry import methods
+from core.registry import methods, open_model
 from core.stats.cluster_agreement import accuracy, purity
 from core.training.fit import fit_and_apply
 from core.training.run import Run
+from core.workspace.workspace import Workspace
 
 
 def test_dirichlet_kl_is_torchs():
@@ -76,6 +80,40 @@ def test_traversal_ends_are_the_reconstructions():
     path = traversal.traverse_between(model, data, embedding, 3, 17, 5)
     np.testing.assert_allclose(path.frames[0], images.image[3], atol=1e-5)
     np.testing.assert_allclose(path.frames[-1], images.image[17], atol=1e-5)
+
+
+def test_what_is_decoded_ahead_is_what_each_place_decodes_to():
+    data = make_sample("digits").take(np.arange(120))
+    kind = methods()["pca"]
+    model, given = fit_and_apply(kind, kind.Params(dimensions=6), data, Run(device="cpu"))
+    embedding = given[1]
+    z = traversal.latent_position(embedding, 7)
+    reach = {4: (-9.0, 9.0), 1: (-5.0, 30.0)}
+    ahead = traversal.decode_ahead(model, data, embedding, z, reach, 7)
+    assert ahead.axes.tolist() == [4, 1]
+    assert ahead.frames.shape == (2, 7, *data.shape)
+    for i, (axis, (low, high)) in enumerate(reach.items()):
+        assert (ahead.values[i, 0], ahead.values[i, -1]) == (low, high)
+        assert ahead.values[i, ahead.at[i]] == pytest.approx(z[axis]), "where it is, exactly"
+        for k, value in enumerate(ahead.values[i]):
+            moved = traversal.set_coordinate(embedding, z, axis, value)
+            np.testing.assert_allclose(
+                ahead.frames[i, k], traversal.decode(model, moved[None])[0], atol=1e-5
+            )
+            assert ahead.distance[i, k] == pytest.approx(
+                traversal.distance_percentile(data, embedding, moved[None])[0]
+            )
+
+
+def test_a_run_keeps_what_each_of_its_axes_changes(tmp_path):
+    ws = Workspace(tmp_path)
+    ws.add(make_sample("digits").take(np.arange(120)))
+    run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 4}).id, timeout=200)
+    embedding = find_artifact(ws, run.id, Embedding)
+    model = open_model(find_artifact(ws, run.id, Model))
+    measured = traversal.measure_axis_effects(model, embedding)
+    np.testing.assert_allclose(embedding.effect, measured, rtol=1e-5)
+    assert embedding.effect[0] > embedding.effect[-1] > 0
 
 
 def test_killed_and_resumed_equals_straight(tmp_path):

@@ -237,9 +237,7 @@ def traverse(
                 f"There is no axis {axis}; this run has axes 1 to {embedding.z.shape[1]}."
             )
         best = (
-            int(np.argmax(traversal.measure_axis_effects(model, embedding)))
-            if axis is None
-            else axis - 1
+            int(np.argmax(traversal.axis_effects(model, embedding))) if axis is None else axis - 1
         )
         made = traversal.traverse_axis(model, data, embedding, start, best, steps)
     with share_new_files():

@@ -37,7 +37,7 @@ def opened(home: str, run: str) -> Any:
 
 @st.cache_data(max_entries=16, show_spinner="Measuring what each latent axis does")
 def effects(home: str, run: str) -> np.ndarray:
-    return np.asarray(traversal.measure_axis_effects(*opened(home, run)))
+    return np.asarray(traversal.axis_effects(*opened(home, run)))
 
 
 def draw_generated(frame: np.ndarray, context: Context, side: int = 320) -> np.ndarray:
@@ -50,14 +50,17 @@ def gauge(percent: float) -> None:
     of the training cases' own distances.
     """
     if percent < 95:
-        words = "within what the model has seen"
+        words = "as real cases are"
     elif percent < 99:
-        words = "at the edge of what it has seen"
+        words = "at the edge of what the model has seen"
     else:
-        words = "beyond anything it has seen: do not trust it"
+        words = "unlike anything the model has seen: do not trust it"
+    than = "every real case" if percent >= 100 else f"{int(percent)} of 100 real cases"
     st.progress(
         min(100, max(0, int(percent))) / 100,
-        text=f"How far from real cases: {percent:.0f} of 100, {words}.",
+        text=(
+            f"Distance to real cases: farther from the nearest training case than {than}, {words}."
+        ),
     )
 
 

@@ -17,7 +17,8 @@ class Embedding(Artifact):
 
     `geometry` is "simplex" where the coordinates of a row are non-negative and sum to one
     (Dirichlet), "sparse" where most coordinates of a row are 0 (codes of a sparse autoencoder; each
-    coordinate is a feature), else "euclidean".
+    coordinate is a feature), else "euclidean". `effect [d]` float, where the model decodes: by how
+    much each coordinate changes what is decoded (`core.explain.traversal.measure_axis_effects`).
     """
 
     z: Array
@@ -26,6 +27,7 @@ class Embedding(Artifact):
     metric: Literal["euclidean", "cosine"] = "euclidean"
     geometry: Literal["euclidean", "simplex", "sparse"] = "euclidean"
     axes: list[str] = field(default_factory=list)  # names of the coordinates; empty = numbered
+    effect: Array | None = None
 
     per_row = ("z", "std")
 
@@ -33,6 +35,8 @@ class Embedding(Artifact):
         super().validate()
         if self.z.ndim != 2:
             raise ValueError(f"Embedding.z must be [n,d], got shape {self.z.shape}")
+        if self.effect is not None and self.effect.shape != self.z.shape[1:]:
+            raise ValueError(f"Embedding.effect must be [d], got shape {self.effect.shape}")
 
     def summary(self) -> str:
         return (

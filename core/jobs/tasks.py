@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Embedding, Metrics, Model
+from core.artifacts import Artifact, Embedding, Metrics, Model
 from core.data.normal import keep_normal_only
 from core.errors import Cancelled, UserError
 from core.jobs.apply import apply_model, load_data_as_seen
@@ -62,6 +62,7 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     _, artifacts = fit_and_apply(
         kind, check_params(kind, job.params), learned, run, job.id, tell.phase
     )
+    _measure_axes(artifacts, run, tell)
     tell.phase("measuring")
     given = {a.slug: a for a in artifacts}
     # what the method measured itself stands first in the one table
@@ -74,6 +75,22 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     save_artifacts(
         ws.folder(job.id), [*(a for a in artifacts if not isinstance(a, Metrics)), metrics]
     )
+
+
+def _measure_axes(artifacts: list[Artifact], run: Run, tell: Reporter) -> None:
+    """Where the model decodes, keep with the latent space what each of its axes changes, so that
+    nobody waits for that who opens the traversal.
+    """
+    from core.explain.traversal import measure_axis_effects
+
+    kept = next((a for a in artifacts if isinstance(a, Model)), None)
+    space = next((a for a in artifacts if isinstance(a, Embedding)), None)
+    if kept is None or space is None or not {"embed", "decode"} <= set(kept.abilities):
+        return
+    tell.phase("measuring what each latent axis changes")
+    space.effect = measure_axis_effects(
+        open_model(kept), space, report=lambda share: run.check()
+    ).astype(np.float32)
 
 
 def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:

@@ -320,7 +320,7 @@ def _path(
         return
     if "decode" not in model.abilities:
         return
-    best = int(np.argmax(traversal.measure_axis_effects(model, embedding)))
+    best = int(np.argmax(traversal.axis_effects(model, embedding)))
     rows = data.part("test").rows if (data.splits == "test").any() else data.rows
     made = traversal.traverse_axis(model, data, embedding, int(rows[0]), best, 7)
     yield _shown(
