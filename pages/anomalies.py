@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, shell, state, text
-from app.panels import case_stages, heat, nearest_patches, threshold
+from app.panels import case_stages, gates, heat, nearest_patches, threshold
 from app.panels.gallery import score_of
 from app.panels.inspector import inspector
 from app.pin import pin_button
@@ -43,7 +43,7 @@ shell.head(
 main, side = st.columns([5, 2])
 with main:
     anomaly_maps.show(scores, context)
-    closer = [panel for panel in (case_stages, nearest_patches) if panel.fits(context)]
+    closer = [panel for panel in (case_stages, gates, nearest_patches) if panel.fits(context)]
     if closer:
         looked_at = state.selection().primary
         if looked_at is None or not (context.data.rows == looked_at).any():

@@ -70,7 +70,7 @@ def test_a_class_that_is_all_abnormal_is_counted_against_all_normal_cases():
     assert lesion.auroc.value == pytest.approx(
         roc_auc_score(cases.abnormal[test], cases.score[test])
     )
-    assert lesion.auroc.note.startswith("against the normal cases of all values")
+    assert lesion.auroc.note.startswith("against all normal cases")
     assert lesion.alarms.value is None
     assert lesion.normal == 0
 

@@ -132,11 +132,11 @@ def _draw(found: list[ValueFigures], column: str, at: float, context: Context) -
         width="stretch",
     )
     patients = ", counted over patients" if context.data.groups is not None else ""
-    none = [f.value for f in found if not f.trained]
+    none = [f.value for f in found if f.normal and not f.trained]
     learned = (
         f" Of {', '.join(f'“{text.label(v, 30)}”' for v in none[:3])} no normal case was among the"
         " training cases."
-        if none and len(none) < len(found)
+        if none
         else ""
     )
     st.caption(

@@ -57,7 +57,7 @@ class ValueFigures:
 def compare_values(cases: ScoredCases, values: np.ndarray, at: float) -> list[ValueFigures]:
     """Return the figures of each of `values` object [n] (None: missing, left out), in their order;
     `at` is the threshold. A value whose cases are all abnormal, as a kind of lesion, is counted
-    against the normal cases of all values, which its note says. [] where no part of the cases has
+    against all normal cases, which its note says. [] where no part of the cases has
     both kinds.
     """
     name, counted = cases.part()
@@ -70,7 +70,7 @@ def compare_values(cases: ScoredCases, values: np.ndarray, at: float) -> list[Va
         here = values == value
         own = counted[here[counted]]
         ill, fine = own[cases.abnormal[own]], own[~cases.abnormal[own]]
-        note = "" if len(fine) else "against the normal cases of all values"
+        note = "" if len(fine) else "against all normal cases"
         auroc = _auroc(cases, ill, fine if len(fine) else every, str(value), name, note)
         alarms = Metric("false alarms", None, split=name, group=str(value), n=len(fine))
         if len(fine):

@@ -200,7 +200,7 @@ def test_one_class_or_site_is_looked_at_alone_and_each_has_its_figures(home):
     assert set(data.of(np.array(shown)).frame["site"]) == {"B"}
     table = next(d.value for d in at.dataframe if "normal training cases" in d.value)
     assert table["finding"].tolist() == ["ill", "normal"]
-    assert table["note"][0].startswith("against the normal cases of all values")
+    assert table["note"][0].startswith("against all normal cases")
     at.selectbox(key=f"by-value-{job.id}").set_value("site").run()
     assert not at.exception
     table = next(d.value for d in at.dataframe if "normal training cases" in d.value)

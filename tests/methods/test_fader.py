@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.explain import gates as explained
 from core.io.tensors import take_prefix
 from core.methods.anomaly._fader_copies import taken_apart, targets_of, with_copies
 from core.methods.anomaly._pasted import altered, covered
@@ -200,3 +201,13 @@ def test_steps_without_gates_are_the_earlier_runs_and_with_them_this_ones():
     assert np.array_equal(off["Redrawn with gates"], on["Redrawn without gates"])
     assert not off["Suspicion"].any()
     assert off["What the gates add"].max() == 0
+
+
+def test_what_is_shown_of_the_gates_is_what_the_run_measured():
+    data, _, method, given = trained()
+    assert explained.has_gates(method)
+    train = data.part("train")
+    use = explained.measure_gates(method, train)
+    (told,) = (m for m in given["metrics"] if m.name == "share let through" and m.split == "train")
+    assert use.open.mean() == pytest.approx(told.value, abs=1e-4)
+    assert use.is_one_gate
