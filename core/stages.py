@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-# how a stage is drawn: an input the model gets, grey values, a picture it made, heat from 0 to 1 on
-# the scale of the run's anomaly maps, or the places (0 or 1) that were hidden
+# how a stage is drawn: an input the model gets, grey values, a picture it made, heat on the
+# scale of the run's anomaly maps, or the places (0 or 1) that were hidden
 Drawn = Literal["input", "grey", "generated", "heat", "places"]
 
 
@@ -33,7 +33,9 @@ class Control:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step: `image` float32 [C,S,S] ([S,S] for grey, heat and places) in [0, 1]."""
+    """One step: `image` float32 [C,S,S] ([S,S] for grey, heat and places) in [0, 1]; heat is in
+    the unit of the run's anomaly maps.
+    """
 
     title: str
     note: str

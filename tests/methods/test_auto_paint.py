@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -17,6 +18,7 @@ from core.errors import UserError
 from core.export import _lesion_table
 from core.methods.anomaly import _auto_paint_loop as loop
 from core.methods.anomaly import _auto_paint_marks as marks
+from core.methods.anomaly._residuals import case_score
 from core.methods.anomaly._slices import resized
 from core.nets.holes import irregular_holes, tilings
 from core.nets.losses.inpainting import inpainting
@@ -365,6 +367,79 @@ def test_only_a_channel_that_there_is_can_count():
     data = dataset()
     assert kind(kind.Params(channel=0)).declines(data) is None
     assert "no channel 3; these pictures have 1" in kind(kind.Params(channel=3)).declines(data)
+
+
+def two_channels():
+    """The discs, and in a second channel the same upside down."""
+    data = dataset()
+    both = np.concatenate([data.samples, data.samples[:, :, ::-1]], 1)
+    return replace(data, samples=np.ascontiguousarray(both))
+
+
+def test_one_channel_alone_never_reads_the_other_and_leaves_it_as_it_is():
+    data = two_channels()
+    small = {"epochs": 1, "side": 32, "width": 2, "rounds": 1}
+    method, given = fit("auto_paint", data, inputs="one channel", channel=1, **small)
+    x = torch.from_numpy(data.inputs()[:6])
+    other = torch.cat([torch.rand_like(x[:, :1]), x[:, 1:]], 1)
+    torch.testing.assert_close(method.score(x), method.score(other))
+    torch.testing.assert_close(method.embed(x), method.embed(other))
+    assert method.score(torch.flip(x, (1,))).sub(method.score(x)).abs().max() > 1e-3
+    twin = given["images-healthy-twin"].image
+    np.testing.assert_array_equal(twin[:, 0], data.inputs()[:, 0])
+    assert np.abs(twin[:, 1] - data.inputs()[:, 1]).max() > 0.01
+
+
+def test_channels_together_read_each_other():
+    method, _ = fit("auto_paint", two_channels(), channel=1, epochs=1, side=32, width=2, rounds=1)
+    x = torch.from_numpy(two_channels().inputs()[:6])
+    other = torch.cat([torch.rand_like(x[:, :1]), x[:, 1:]], 1)
+    assert method.score(other).sub(method.score(x)).abs().max() > 1e-3
+
+
+def test_the_channel_to_learn_from_alone_has_to_be_chosen():
+    kind = type(trained()[1])
+    assert "Choose the channel" in kind(kind.Params(inputs="one channel")).declines(dataset())
+    assert kind(kind.Params(inputs="one channel", channel=0)).declines(dataset()) is None
+
+
+# -- step by step ----------------------------------------------------------------------------------
+def a_lesion():
+    """One test slice with a square in it that no healthy slice has."""
+    x = dataset().inputs()[35:36].copy()
+    x[0, 0, 12:18, 13:19] = 1.0
+    return torch.from_numpy(x)
+
+
+def test_steps_end_at_what_the_run_marks():
+    _, method, _ = trained()
+    stages = method.stages(a_lesion())
+    titles = [s.title for s in stages]
+    assert titles[:2] == ["Proposed", "It departs here"]
+    assert titles[-1] == "Marked"
+    last = [s for s in stages if s.drawn == "heat"][-1].image
+    assert case_score(last[None])[0] == pytest.approx(float(method.score(a_lesion())[0]))
+    first = next(s for s in stages if s.title.startswith("Round 1: filled"))
+    assert first.image[13:17, 14:18].all()
+    small, body = method.prepare(a_lesion().numpy())
+    painted = method._painted(small, body, "cpu")
+    twin = [s for s in stages if s.drawn == "generated"][-1].image
+    np.testing.assert_allclose(twin, np.clip(painted.twin[0], 0, 1), atol=1e-6)
+    assert sum(s.title.endswith("with this") for s in stages) == len(painted.holes)
+
+
+def test_settings_of_the_steps_change_them_and_healthy_slices_have_no_round():
+    _, method, _ = trained()
+    names = [c.name for c in method.controls()]
+    assert names == ["rounds", "cut"]
+    of = lambda **how: [s.title for s in method.stages(a_lesion(), **how)]  # noqa: E731
+    assert of(rounds=0) == ["Proposed", "It departs here", "Marked"]
+    assert len(of(rounds=1)) == 6
+    at = lambda cut: method.stages(a_lesion(), rounds=1, cut=cut)[2].image.sum()  # noqa: E731
+    assert at(0.5) > at(1.0) > 0
+    flat = torch.zeros(1, 1, 32, 32)
+    calm = [s for s in method.stages(flat, cut=1e6) if s.title.startswith("Round")]
+    assert calm == []
 
 
 def test_what_a_person_decides_of_a_lesion_is_kept_and_can_be_taken_back(tmp_path):

@@ -23,9 +23,16 @@ class AutoPaintParams(TrainingParams):
     sign: Literal["both", "brighter", "darker"] = param(
         "both", "Which departures count: brighter than expected, darker, or both."
     )
+    inputs: Literal["all channels", "one channel"] = param(
+        "all channels",
+        "What the network learns from and fills in: all channels together, such as CT and PET or"
+        " two sequences of MRI, or only the channel that counts.",
+        advanced=True,
+    )
     channel: int = param(
         -1,
-        "The channel whose departures count; -1 = all together. All are looked at either way.",
+        "The channel whose departures count, from 0; -1 = all together. The others still help to"
+        " fill it in, unless one channel alone is learned from.",
         ge=-1,
         le=63,
         advanced=True,

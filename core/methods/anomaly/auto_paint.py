@@ -27,6 +27,7 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -35,8 +36,10 @@ from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Lesions, Mo
 from core.method import Method, Takes
 from core.methods.anomaly import _auto_paint_loop as loop
 from core.methods.anomaly import _auto_paint_marks as marks
+from core.methods.anomaly import _auto_paint_steps as steps
 from core.methods.anomaly import _residuals, _slices
 from core.methods.anomaly._auto_paint_params import AutoPaintParams
+from core.stages import Control, Stage
 from core.training.ordinary import half_cosine
 
 if TYPE_CHECKING:
@@ -72,15 +75,18 @@ class AutoPaint(Method):
     gradients = False  # what is unusual is marked and filled in anew, which has no gradient
 
     def declines(self, data: Dataset) -> str | None:
-        if self.params.channel < data.shape[0]:
-            return None
-        return f"There is no channel {self.params.channel}; these pictures have {data.shape[0]}."
+        p = self.params
+        if p.channel >= data.shape[0]:
+            return f"There is no channel {p.channel}; these pictures have {data.shape[0]}."
+        if p.inputs == "one channel" and p.channel < 0:
+            return "Choose the channel to learn from alone, counted from 0, or all channels."
+        return None
 
     # -- learning ----------------------------------------------------------------------------------
     def make_net(self) -> torch.nn.Module:
         from core.nets.partial_conv import PartialUNet
 
-        return PartialUNet(self.shape_[0], self.params.width)
+        return PartialUNet(len(range(self.shape_[0])[self.inputs]), self.params.width)
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
@@ -92,10 +98,10 @@ class AutoPaint(Method):
         train, normal = self._parts(data)
         self.shape_ = tuple(data.shape)
         self.net_ = self.make_net()
-        channels, frozen = data.shape[0], round(FROZEN * p.epochs)
+        frozen = round(FROZEN * p.epochs)
 
         def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
-            x, body, counts = batch.x.split((channels, 1, 1), 1)
+            x, body, counts = batch.x.split((batch.x.shape[1] - 2, 1, 1), 1)
             x = x * (1 + p.gain * torch.randn_like(x[:, :, :1, :1]))
             self.net_.freeze_norms(cast(bool, batch.phase))
             hole = irregular_holes(body)
@@ -174,15 +180,26 @@ class AutoPaint(Method):
         return np.asarray(irregular_holes(inside)[:, 0].numpy() > 0)
 
     @property
-    def channels(self) -> slice:
-        """The channels whose departures count."""
+    def inputs(self) -> slice:
+        """The channels of the data that the network is given."""
         one = self.params.channel
-        return slice(None) if one < 0 else slice(one, one + 1)
+        return slice(one, one + 1) if self.params.inputs == "one channel" else slice(None)
+
+    @property
+    def channels(self) -> slice:
+        """The channels of what the network is given whose departures count."""
+        one = self.params.channel
+        if one < 0 or self.params.inputs == "one channel":
+            return slice(None)
+        return slice(one, one + 1)
 
     def _heat(self, x: np.ndarray, body: np.ndarray, painted: loop.Painted) -> np.ndarray:
         """Heat [n,S,S] of slices [n,C,S,S] after the loop."""
-        residual = (x - painted.twin)[:, self.channels]
-        return self.standard.heat(residual, body, painted.hole)
+        return self._departs(x - painted.twin, body, painted.hole)
+
+    def _departs(self, residual: np.ndarray, body: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        """Heat [n,S,S] of residuals [n,C,S,S] with `hole` bool [n,S,S] filled in as one."""
+        return self.standard.heat(residual[:, self.channels], body, hole)
 
     @property
     def standard(self) -> loop.Standard:
@@ -209,12 +226,12 @@ class AutoPaint(Method):
         return flat.reshape(len(x), -1, side, side)
 
     def prepare(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs [n,C,H,W] at the working size [n,C,S,S], and the body bool [n,S,S]; all of
-        a slice where no body is found.
+        """Return the channels of inputs [n,C,H,W] that the network is given, at the working size
+        [n,c,S,S], and the body bool [n,S,S]; all of a slice where no body is found.
         """
         from core.nets.tissue import brain_mask
 
-        small = self._small(x)
+        small = self._small(x[:, self.inputs])
         body = np.stack([brain_mask(i) for i in small.mean(1)])
         body[~body.any((1, 2))] = True
         return small, body
@@ -238,19 +255,26 @@ class AutoPaint(Method):
         return fill
 
     def _painted(
-        self, x: np.ndarray, body: np.ndarray, where: Any, run: Run | None = None
+        self,
+        x: np.ndarray,
+        body: np.ndarray,
+        where: Any,
+        run: Run | None = None,
+        rounds: int | None = None,
+        cut: float = 1.0,
     ) -> loop.Painted:
-        """Return the loop's result for slices [n,C,S,S] at the working size."""
-        side = int(self.params.side)
+        """Return the loop's result for slices [n,C,S,S] at the working size, with other `rounds`
+        or `cut` times the limit of what is filled in anew where these are given.
+        """
         return loop.auto_paint(
             x,
             body,
             self._fill(where, run),
-            lambda r, inside, hole: self.standard.heat(r[:, self.channels], inside, hole),
+            self._departs,
             self.patterns,
-            self.cut_,
-            max(1, round(side / 40)),
-            self.params.rounds,
+            cut * self.cut_,
+            max(1, round(int(self.params.side) / 40)),
+            self.params.rounds if rounds is None else rounds,
         )
 
     # -- applying ----------------------------------------------------------------------------------
@@ -283,7 +307,11 @@ class AutoPaint(Method):
         )
         for name, image in (("proposed", proposed), (TWIN, twin)):
             flat = _slices.resized(image.reshape(-1, *image.shape[2:]), size)
-            yield Images(rows=data.rows, name=name, image=flat.reshape(len(data), -1, *size))
+            flat = flat.reshape(len(data), -1, *size)
+            if flat.shape[1] < data.shape[0]:  # a channel left out stays as it is
+                whole = np.array(data.inputs(), np.float32)
+                whole[:, self.inputs], flat = flat, whole
+            yield Images(rows=data.rows, name=name, image=flat)
         yield self.lesions(heat, large, data)
 
     def lesions(self, heat: np.ndarray, residual: np.ndarray, data: Dataset) -> Lesions:
@@ -327,11 +355,26 @@ class AutoPaint(Method):
 
         return self.net_.encode(small, torch.ones_like(small[:, :1]))[-1][0].mean((2, 3))
 
+    # -- step by step ------------------------------------------------------------------------------
+    def controls(self) -> list[Control]:
+        return steps.controls_of(self.params.rounds)
+
+    def stages(self, x: torch.Tensor, rounds: float | None = None, cut: float = 1.0) -> list[Stage]:
+        """Return what becomes of one input [1,C,H,W]: filled in from its surroundings, where it
+        departs from that, what each round fills in anew and with what, and what is marked.
+        """
+        small, body = self.prepare(x.detach().cpu().numpy())
+        most = None if rounds is None else int(rounds)
+        painted = self._painted(small, body, x.device, None, most, cut)
+        fill, marked = self._fill(x.device), partial(marks.opened, smallest=self.params.smallest)
+        found = steps.rounds_of(small, body, painted, fill, self._departs)
+        return steps.stages_of(found, self.channels, lambda h: marked(h > self.pixel_threshold_))
+
     # -- abilities ---------------------------------------------------------------------------------
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         import torch
 
-        small = self._small(x.detach().cpu().numpy())
+        small = self._small(x.detach().cpu().numpy()[:, self.inputs])
         return self._latent(torch.from_numpy(small).to(x.device))
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
