@@ -1,13 +1,15 @@
 """AutoPaint against plain rivals, StRegA, an autoencoder, other ways to fill holes and its own
 broken copies, on generated heads, a CT with foreign parts and real lesions:
-`python -m tests.benchmarks.bench_auto_paint [heads] [ct] [scans]`, stored part by part, about half
-an hour on two cores.
+`python -m tests.benchmarks.bench_auto_paint [heads] [ct] [scans]`, stored table by
+table, about an hour on two cores.
 """
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,8 @@ OWN = "AutoPaint"
 PARTIAL = ("proposals alone, no round", "with the true mask as hole")
 ROUNDS = "What do the rounds give? (range over three seeds)"
 HEADS_NAME = "head-phantom (generated), part"
+MEASURES = {"pixel average precision": pixel_ap, "best Dice, pooled (oracle)": best_dice}
+SCANS_NAME = "ms_lesion_mri (2 patients)"
 CT_NAME = "nnunet_example_ct (one patient), pasted parts"
 
 
@@ -317,20 +321,33 @@ def ct() -> list[dict[str, Any]]:
         data = pasted_ct(folder)
         test, x = data.splits == "test", data.inputs()
         truth = data.mask()[test]
+        start = time.process_time()
         method, given = run("auto_paint", data, CT, seed)
+        seconds = TRAINING * (time.process_time() - start)
         heats = {
             "AutoPaint": heat_of(given)[test],
             "proposals alone, no round": heat_of_proposed(method, given, data)[test],
+            "autoencoder, as long": _autoencoder_heat(method, data, seconds, seed)[test],
             "untrained copy": untrained("auto_paint", data, seed, CT)[test],
         }
         for name, heat in heats.items():
-            for measure, value in (
-                ("pixel average precision", pixel_ap),
-                ("best Dice, pooled (oracle)", best_dice),
-            ):
+            for measure, value in MEASURES.items():
                 found.setdefault(measure, {}).setdefault(name, []).append(value(heat, truth))
     title = "Where is tissue of another place?"
     return [t for name, by in found.items() for t in _table(title, data, test, name, by, x)]
+
+
+def _autoencoder_heat(method: Any, data: Dataset, seconds: float, seed: int) -> np.ndarray:
+    """Heat [n,H,W] of an autoencoder at the size that `method` works at, learned from and
+    standardised on the same rows.
+    """
+    from core.methods.anomaly._slices import resized
+
+    learned, normal = method._parts(data)
+    x, small = method.prepare(data.inputs())[0], method.prepare(learned.inputs())[0]
+    back = autoencoded(x, small, seconds, seed)
+    heat = residual_heat(method, x, back, np.isin(data.rows, normal.rows))
+    return resized(heat, data.shape[1:])
 
 
 def heat_of_proposed(method: Any, given: dict[str, Any], data: Dataset) -> np.ndarray:
@@ -370,55 +387,68 @@ def scan_slices(folder: Path, held: str) -> Dataset:
     return Dataset("ms", "image", table_, np.stack(pictures), stacked, roles)
 
 
-def scans() -> list[dict[str, Any]]:
+def scans(held: str) -> Iterator[list[dict[str, Any]]]:
+    """Tables of the patient `held`, learned from the other one: of the rivals, then of what two
+    sequences find.
+    """
     folder = shared_data()
     if folder is None:
-        return []
+        return
+    data = scan_slices(folder, held)
+    test, x = data.splits == "test", data.inputs()
+    truth, n = data.mask()[test], int(test.sum())
+    method, given = run("auto_paint", data, SCANS)
+    own = heat_of(given)[test]
+    cheap = rivals(x, data.splits == "train", test)
+    heats = {
+        OWN: own,
+        **_strega_on(data, test),
+        "untrained copy": untrained("auto_paint", data, 0, SCANS)[test],
+        "FLAIR brightness alone": x[test, 0],
+        **{k: v for k, v in cheap.items() if k.startswith(("PCA", "distance"))},
+    }
+    marked = given["lesions"].mask[test] > 0
+    ml = float(marks.pixel_ml(data)[test][0])
+    said_of_marks = (
+        f" At its own threshold it marks {marked.sum() * ml:.1f} ml of {truth.sum() * ml:.1f}"
+        f" ml; Dice of the whole volume {own_dice(marked, truth):.2f}."
+    )
+    learned = "(learned from the healthy parts of the other patient; one scan, so no interval over"
+    title = f"Real MS lesions, {held} held out {learned} patients)"
     found = []
-    for held in HELD:
-        data = scan_slices(folder, held)
-        test, x = data.splits == "test", data.inputs()
-        truth = data.mask()[test]
-        method, given = run("auto_paint", data, SCANS)
-        heats = {
-            "AutoPaint": heat_of(given)[test],
-            **_strega_on(data, test),
-            "FLAIR brightness alone": x[test, 0],
-            **{
-                k: v
-                for k, v in rivals(x, data.splits == "train", test).items()
-                if k.startswith(("PCA", "distance"))
-            },
-        }
-        marked = given["lesions"].mask[test] > 0
-        ml = float(marks.pixel_ml(data)[test][0])
-        said_of_marks = (
-            f" At its own threshold it marks {marked.sum() * ml:.1f} ml of {truth.sum() * ml:.1f}"
-            f" ml; Dice of the whole volume {own_dice(marked, truth):.2f}."
-        )
-        for measure, value in (
-            ("pixel average precision", pixel_ap),
-            ("best Dice, pooled (oracle)", best_dice),
-        ):
-            rows = [row(k, (value(h, truth), None, None)) for k, h in heats.items()]
-            said = verdict(rows)
-            if measure.startswith("best"):
-                said += said_of_marks
-            title = (
-                f"Real MS lesions, {held} held out (learned from the healthy parts of the other"
-                " patient; one scan, so no interval over patients)"
-            )
-            n = int(test.sum())
-            name = "ms_lesion_mri (2 patients)"
-            found.append(table(title, name, "test", n, [0], measure, rows, said))
-        body = _body_at(method, data)[test]
-        near = {OWN: heats[OWN], PARTIAL[0]: heat_of_proposed(method, given, data)[test]}
-        rows = [row(k, (halo(v, truth, body), None, None)) for k, v in near.items()]
-        title = f"Is there a halo around the larger lesions, {held} held out?"
-        measure = "heat within four pixels beside them over heat ten pixels away"
-        said = f"{rows[0]['value']:.2f} times the heat elsewhere; 1 would be no halo."
-        found.append(table(title, name, "test", n, [0], measure, rows, said, False))
-    return found
+    for measure, value in MEASURES.items():
+        rows = [row(k, (value(h, truth), None, None)) for k, h in heats.items()]
+        said = verdict(rows) + (said_of_marks if measure.startswith("best") else "")
+        found.append(table(title, SCANS_NAME, "test", n, [0], measure, rows, said))
+    body = _body_at(method, data)[test]
+    near = {OWN: own, PARTIAL[0]: heat_of_proposed(method, given, data)[test]}
+    rows = [row(k, (halo(v, truth, body), None, None)) for k, v in near.items()]
+    title = f"Is there a halo around the larger lesions, {held} held out?"
+    measure = "heat within four pixels beside them over heat ten pixels away"
+    said = f"{rows[0]['value']:.2f} times the heat elsewhere; 1 would be no halo."
+    yield [*found, table(title, SCANS_NAME, "test", n, [0], measure, rows, said, False)]
+    alone = {**SCANS, "inputs": "one channel"}
+    channels = {
+        "FLAIR counts, T2 helps to fill it in": own,
+        "both count": heat_of(_counting_both(method, data))[test],
+        "FLAIR alone": heat_of(run("auto_paint", data, alone)[1])[test],
+    }
+    title, found = f"Do two sequences find more than one, {held} held out?", []
+    for measure, value in MEASURES.items():
+        rows = [row(k, (value(h, truth), None, None)) for k, h in channels.items()]
+        found.append(table(title, SCANS_NAME, "test", n, [0], measure, rows, verdict(rows)))
+    yield found
+
+
+def _counting_both(method: Any, data: Dataset) -> dict[str, Any]:
+    """Artifacts of the same network, by slug, with the departures of all channels counted."""
+    from core.training.run import Run
+
+    both = copy.copy(method)
+    both.params = method.params.model_copy(update={"channel": -1})
+    with Run(seed=0).seeded(), torch.no_grad():
+        both._calibrate(both._parts(data)[1], Run(seed=0))
+        return {a.slug: a for a in both.apply(data, Run(seed=0))}
 
 
 def _body_at(method: Any, data: Dataset) -> np.ndarray:
@@ -438,8 +468,16 @@ def _strega_on(data: Dataset, test: np.ndarray) -> dict[str, np.ndarray]:
     return {"StRegA": heat_of(run("strega", data, params)[1])[test]}
 
 
-PARTS = {"heads": heads, "ct": ct, "scans": scans}
+def parts(name: str) -> Iterator[list[dict[str, Any]]]:
+    """Groups of tables of a part, each to be stored as soon as it is measured."""
+    if name == "scans":
+        for held in HELD:
+            yield from scans(held)
+    else:
+        yield {"heads": heads, "ct": ct}[name]()
+
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or PARTS:
-        store_part("auto_paint", PARTS[name]())
+    for name in sys.argv[1:] or ("heads", "ct", "scans"):
+        for tables in parts(name):
+            store_part("auto_paint", tables)
