@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from core.data.dataset import Dataset
 from core.errors import UserError
 from core.io.files import copy_tree, make_folder, remove, write_json, write_with
 from core.json_output import run_json
-from core.workspace import notes
+from core.workspace import left_out, notes
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
@@ -116,10 +117,19 @@ def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:
         raise
 
 
-def _lesion_table(artifact: Lesions, data: Dataset) -> pd.DataFrame:
-    """Return one line a proposed lesion, with the case its heat is highest in."""
+def _lesion_table(
+    artifact: Lesions,
+    data: Dataset,
+    decided: dict[str, dict[str, Any]],
+    regions: dict[str, dict[str, Any]],
+) -> pd.DataFrame:
+    """Return one line a proposed lesion, with the case its heat is highest in and its `decision`:
+    "accepted" and "rejected" as people `decided`, "left out" within one of their `regions`, or "".
+    """
     lines = [
-        {"row": int(row), "name": name} | line
+        {"row": int(row), "name": name}
+        | line
+        | {"decision": left_out.decide(line, int(row), decided, regions)}
         for row, name, found in zip(
             artifact.rows, data.of(artifact.rows).names(), artifact.table, strict=True
         )
@@ -147,7 +157,10 @@ def _exported(ws: Workspace, job: Job, folder: Path) -> list[Path]:
             if isinstance(artifact, Metrics):
                 write_table(pd.DataFrame(artifact.table), folder, target.name)
             elif isinstance(artifact, Lesions):
-                write_table(_lesion_table(artifact, data), folder, target.name)
+                decided = notes.load_lesion_decisions(ws, job.id)
+                regions = left_out.load_left_out(ws, job.id)
+                table = _lesion_table(artifact, data, decided, regions)
+                write_table(table, folder, target.name)
             elif isinstance(artifact, Embedding):
                 names = artifact.axes or [f"axis {j + 1}" for j in range(artifact.z.shape[1])]
                 place = pd.DataFrame({"row": artifact.rows, "name": data.of(artifact.rows).names()})

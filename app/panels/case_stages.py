@@ -4,6 +4,7 @@ that needs no training.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,23 @@ def opened(home: str, run: str) -> Any:
 
 
 def fits(context: Context) -> bool:
-    """Whether the method of the run shows its steps, and the data are pictures."""
+    """Whether the method of the run shows its steps, and the data are pictures or volumes, which
+    are then looked at slice by slice.
+    """
     kind = methods().get(context.job.method)
-    shows = hasattr(kind, "stages") or feature_patches.has_features(kind)
-    return context.data.modality == "image" and shows
+    data = context.data.modality
+    if hasattr(kind, "stages"):
+        return data in ("image", "volume")
+    return data == "image" and feature_patches.has_features(kind)
 
 
-def show(artifact: AnomalyMaps, context: Context, row: int) -> None:
-    """A switch, the settings where there are any, and the steps of the case `row`."""
+def show(
+    artifact: AnomalyMaps, context: Context, row: int, place: Sequence[int] | None = None
+) -> None:
+    """A switch, the settings where there are any, and the steps of the case `row`, of a volume
+    those of the slice that `place` (slice, row, column) lies in, or of the one with the highest
+    heat.
+    """
     kind = methods().get(context.job.method)
     tries = " Also lets you try other settings of the trained model on this case."
     with st.container(border=True):
@@ -53,11 +63,11 @@ def show(artifact: AnomalyMaps, context: Context, row: int) -> None:
             + " Press another picture to see that one.",
         )
         if on:
-            _steps(artifact, context, row)
+            _steps(artifact, context, row, place)
 
 
 @st.fragment
-def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
+def _steps(artifact: AnomalyMaps, context: Context, row: int, place: Sequence[int] | None) -> None:
     """The settings and the pictures; drawn again alone when a setting is moved."""
     try:
         method = opened(str(context.ws.home), context.job.id)
@@ -69,14 +79,14 @@ def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
         controls = method.controls()
         cells = st.columns(max(2, len(controls)))
         settings = ask_settings(controls, cells, context, "stages")
-    x = context.data.of(np.array([row])).inputs()
+    x, picture = _case(artifact, context, row, place)
     try:
         steps = _stages(method, x, settings)
     except UserError as e:
         st.info(text.label(str(e), 300))
         return
     scale = heat.reach(str(context.ws.home), context.job.id, artifact.slug)
-    tiles = [(render.draw_case(context.data, row, SIDE, state.look()), "The case", "")]
+    tiles = [(picture, "The case", "")]
     tiles += [(draw(step, x[0], context, scale), step.title, step.note) for step in steps]
     if not controls and np.isin(row, artifact.rows):
         tiles.append(_at_threshold(artifact, context, row))
@@ -98,6 +108,24 @@ def _at_threshold(artifact: AnomalyMaps, context: Context, row: int) -> tuple[np
         "At the threshold",
         f"line at {text.number(level.value)}; score {text.number(score)}, {side} {text.number(at)}",
     )
+
+
+def _case(
+    artifact: AnomalyMaps, context: Context, row: int, place: Sequence[int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the method is given of a case, float32 [1,C,H,W], and the case as a picture."""
+    data, look = context.data, state.look()
+    x = data.of(np.array([row])).inputs()
+    if x.ndim == 4:
+        return x, render.draw_case(data, row, SIDE, look)
+    if place is not None:
+        at = int(place[0])
+    else:
+        assert artifact.map is not None
+        heat_of = np.asarray(artifact.map[artifact.at(np.array([row]))[0]])
+        at = int(heat_of.max((1, 2)).argmax())
+    picture = render.orient_like(render.input_to_rgb(x[0][:, at]), data, look)
+    return x[:, :, at], render.enlarge(picture, SIDE)
 
 
 def ask_settings(

@@ -9,17 +9,19 @@ import pandas as pd
 import streamlit as st
 
 from app import state, text
+from app.panels import case_stages, lesion_scan
 from app.state import Context
-from core.artifacts import Images, Lesions
+from core.artifacts import AnomalyMaps, Images, Lesions
 from core.data.dataset import Dataset
 from core.data.geometry import case_geometry
-from core.imaging import orientation, render, windowing
-from core.workspace import notes
+from core.imaging import orientation, palette, render, windowing
+from core.imaging.palette import rgb
+from core.workspace import left_out, notes
 
 TITLE = "Lesions"
 TILE = 384
-BLUE = (86, 180, 233)  # of the outline: orange and blue fill say brighter and darker
-DECIDED = {True: "accepted", False: "rejected", None: ""}
+# of outlines: orange and blue fill say brighter and darker
+BLUE, AMBER = rgb(palette.ACCENT), rgb(palette.AMBER)
 Line = dict[str, Any]
 
 
@@ -50,37 +52,50 @@ def show(artifact: Lesions, context: Context) -> None:
         st.caption("No lesion is proposed in these cases.")
         return
     lines.sort(key=lambda line: (-(line["ml"] or 0.0), -line["pixels"]))
-    decided = notes.load_lesion_decisions(ws, context.job.id)
-    line = lines[_choose(artifact, data, lines, decided, context)]
-    name = text.label(data.of(np.array([line["row"]])).names()[0], 40)
-    st.markdown(f"**Lesion {line['number']} of {name}** · is it one?")
-    cells = st.columns([1, 1, 1, 2])
-    _decide(line, decided, context, cells[:3])
-    with cells[3]:
-        swapped = _is_swapped(context) if _twin(artifact, line, context) is not None else False
-    _picture(artifact, line, context, swapped)
+    status = _status(artifact, context)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        line = lines[_choose(artifact, data, lines, status, context)]
+        name = text.label(data.of(np.array([line["row"]])).names()[0], 40)
+        st.markdown(f"**Lesion {line['number']} of {name}** · is it one?")
+        _decide(line, status[line["row"], line["number"]], context)
+    with right:
+        box = lesion_scan.show(artifact, line, status, context)
+    swapped = _is_swapped(context) if _twin(artifact, line, context) is not None else False
+    _picture(artifact, line, context, swapped, box)
+    slug = "anomalymaps"
+    if case_stages.fits(context) and slug in ws.slugs(context.job.id):
+        maps = ws.artifact(context.job.id, slug)
+        assert isinstance(maps, AnomalyMaps)
+        case_stages.show(maps, context, line["row"], line["place"])
 
 
-def _decision(line: Line, decided: dict[str, dict[str, Any]]) -> bool | None:
-    """Return whether a person accepted (True) or rejected (False) it; None where nobody has yet."""
-    found = decided.get(f"{line['row']}-{line['number']}")
-    return None if found is None else bool(found["accepted"])
+def _status(artifact: Lesions, context: Context) -> dict[tuple[int, int], str]:
+    """What holds of each lesion of the run, by row and number, see `left_out.decide`."""
+    decided = notes.load_lesion_decisions(context.ws, context.job.id)
+    regions = left_out.load_left_out(context.ws, context.job.id)
+    return {
+        (int(row), int(line["number"])): left_out.decide(line, int(row), decided, regions)
+        for row, found in zip(artifact.rows, artifact.table)
+        for line in found
+    }
 
 
 def _choose(
     artifact: Lesions,
     data: Dataset,
     lines: list[Line],
-    decided: dict[str, dict[str, Any]],
+    status: dict[tuple[int, int], str],
     context: Context,
 ) -> int:
     """Draw the table; the line that is chosen, the first unless one is pressed."""
     names = data.of(np.array([line["row"] for line in lines])).names()
+    known = [status[line["row"], line["number"]] for line in lines]
     frame = pd.DataFrame(
         {
             "case": [text.plain(name, 24) for name in names],
             "lesion": [line["number"] for line in lines],
-            "decision": [DECIDED[_decision(line, decided)] for line in lines],
+            "decision": known,
             "volume (ml)": [line["ml"] for line in lines],
             "slices": [line["slices"] for line in lines],
             "pixels": [line["pixels"] for line in lines],
@@ -101,27 +116,23 @@ def _choose(
         selection_mode="single-row",
         key=context.key("lesions-table"),
     )
-    known = [_decision(line, decided) for line in lines]
+    counts = ", ".join(f"{known.count(w):,} {w}" for w in ("accepted", "rejected", "left out"))
     st.caption(
-        f"{len(lines):,} proposed, {known.count(True):,} accepted, {known.count(False):,} rejected."
-        f" Heat in {text.label(artifact.unit)}. Place: "
+        f"{len(lines):,} proposed, {counts}. Heat in {text.label(artifact.unit)}. Place: "
         + ("slice, row, column." if len(lines[0]["place"]) == 3 else "row, column.")
     )
     rows = event["selection"]["rows"] if event else []
     return int(rows[0]) if rows and rows[0] < len(lines) else 0
 
 
-def _decide(
-    line: Line, decided: dict[str, dict[str, Any]], context: Context, cells: list[Any]
-) -> None:
+def _decide(line: Line, now: str, context: Context) -> None:
     """Buttons to accept or reject the chosen lesion, or to take that back, one in each cell."""
-    now = _decision(line, decided)
-    choices: tuple[tuple[str, bool | None], ...] = (
-        ("Accept", True),
-        ("Reject", False),
-        ("Undo", None),
+    choices: tuple[tuple[str, bool | None, tuple[str, ...]], ...] = (
+        ("Accept", True, ("accepted",)),
+        ("Reject", False, ("rejected",)),
+        ("Undo", None, ("", "left out")),
     )
-    for cell, (word, value) in zip(cells, choices):
+    for cell, (word, value, done) in zip(st.columns(3), choices):
         cell.button(
             word,
             key=context.key(f"lesions-{word}"),
@@ -134,14 +145,17 @@ def _decide(
                 line["number"],
                 value,
             ),
-            disabled=now == value,
+            disabled=now in done,
             width="stretch",
         )
 
 
-def _picture(artifact: Lesions, line: Line, context: Context, swapped: bool) -> None:
-    """The slice, the same with the lesion's outline, and how it differs from what the run made
-    of it as healthy; that in place of the slice where they are `swapped`.
+def _picture(
+    artifact: Lesions, line: Line, context: Context, swapped: bool, box: lesion_scan.Box
+) -> None:
+    """The slice, the same with the lesion's outline and that of the region asked for, the last two
+    of `box`, and how it differs from what the run made of it as healthy; that in place of the slice
+    where they are `swapped`.
     """
     data, row = context.data, int(line["row"])
     raw = data.of(np.array([row])).raw()[0]
@@ -154,6 +168,9 @@ def _picture(artifact: Lesions, line: Line, context: Context, swapped: bool) -> 
     if len(line["place"]) == 3:
         k = int(line["place"][0])
         number, raw = number[k], raw[:, k]
+    region = np.zeros(number.shape, bool)
+    if box:
+        region[tuple(slice(first, last + 1) for first, last in box[-2:])] = True
     twin = _twin(artifact, line, context)
     first = twin if twin is not None and swapped else raw
 
@@ -165,6 +182,7 @@ def _picture(artifact: Lesions, line: Line, context: Context, swapped: bool) -> 
         if outlined:
             mask = orientation.orient(number, at)
             image = render.draw_outline(image, mask, BLUE, max(1, image.shape[0] // 192))
+            image = render.draw_outline(image, orientation.orient(region, at), AMBER)
         return render.fit_into_square(orientation.make_pixels_square(image, at), TILE)
 
     cells = st.columns(3 if twin is not None else 2)

@@ -31,6 +31,12 @@ CIVIDIS = [
 SYMBOLS = ["circle", "square", "diamond", "cross", "x", "triangle-up", "star", "hexagon"]
 
 
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Return a colour “#RRGGBB” as three numbers from 0 to 255."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue
+
+
 def category_colours(k: int) -> list[str]:
     """`k` colours, in the order of `Column.codes`; each further eight are paler, and the labels on
     the map tell them apart.

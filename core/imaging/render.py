@@ -284,6 +284,31 @@ def draw_for_report(
     )
 
 
+def _writing(w: int, h: int) -> tuple[dict[str, Any], int]:
+    """How words are written into a picture of this size, and how high they are in pixels."""
+    size = max(12, min(w, h) // 13)
+    white = {"fill": (255, 255, 255), "stroke_fill": (0, 0, 0)}
+    return {**white, "font_size": size, "stroke_width": max(1, size // 8)}, size
+
+
+def draw_edges(image: Array, at: DisplayPlane) -> Array:
+    """`image` uint8 [h,w,3] with the letters of the sides of the body at its edges, if known."""
+    from PIL import Image, ImageDraw
+
+    made = Image.fromarray(np.ascontiguousarray(image))
+    w, h = made.size
+    places = {
+        "left": (3, h / 2, "lm"),
+        "right": (w - 3, h / 2, "rm"),
+        "top": (w / 2, 3, "mt"),
+        "bottom": (w / 2, h - 3, "mb"),
+    }
+    for edge, letter in at.edges.items():
+        x, y, anchor = places[edge]
+        ImageDraw.Draw(made).text((x, y), letter, anchor=anchor, **_writing(w, h)[0])
+    return np.asarray(made)
+
+
 def annotate(
     image: Array,
     at: DisplayPlane,
@@ -300,25 +325,10 @@ def annotate(
     """
     from PIL import Image, ImageDraw
 
-    made = Image.fromarray(np.ascontiguousarray(image))
+    made = Image.fromarray(draw_edges(image, at))
     draw = ImageDraw.Draw(made)
     w, h = made.size
-    size = max(12, min(w, h) // 13)
-    look_: dict[str, Any] = {
-        "fill": (255, 255, 255),
-        "font_size": size,
-        "stroke_width": max(1, size // 8),
-        "stroke_fill": (0, 0, 0),
-    }
-    places = {
-        "left": (3, h / 2, "lm"),
-        "right": (w - 3, h / 2, "rm"),
-        "top": (w / 2, 3, "mt"),
-        "bottom": (w / 2, h - 3, "mb"),
-    }
-    for edge, letter in at.edges.items():
-        x, y, anchor = places[edge]
-        draw.text((x, y), letter, anchor=anchor, **look_)
+    look_, size = _writing(w, h)
     # clear of the letter at the bottom
     up = 1.3 * size if draw.textlength(window.words, font_size=size) > w / 2 - size else 0
     draw.text((3, h - 3 - up), window.words, anchor="lb", **look_)

@@ -41,6 +41,19 @@ def find_stack(data: Dataset, row: int) -> tuple[np.ndarray, str]:
     return alone
 
 
+def find_run(data: Dataset, row: int) -> np.ndarray:
+    """Return the row ids of the part of the stack of `row` that has no gap, in order: no step from
+    slice to slice is more than one and a half times as long as usual.
+    """
+    rows, _ = find_stack(data, row)
+    place = next((name for _, name, _ in KINDS[1:] if name in data.frame), "")
+    if len(rows) < 2 or not place:
+        return rows
+    gap = np.diff(data.frame.loc[rows, place].to_numpy(float))
+    parts = np.split(rows, np.flatnonzero(gap > 1.5 * np.median(gap)) + 1)
+    return next(part for part in parts if row in part)
+
+
 def crop_stack(rows: np.ndarray, row: int, most: int) -> slice:
     """Return the part of a stack of at most `most` that has `row` in its middle, moved inwards at
     the ends.

@@ -320,10 +320,12 @@ def test_lesions_of_slices_become_those_of_volumes():
 
 
 def test_the_table_of_lesions_leaves_with_the_names_of_cases():
-    table = _lesion_table(
-        Lesions.example(3), Dataset("a", "image", pd.DataFrame({"n": range(3)}), discs(3))
-    )
-    assert table[["row", "name", "number", "ml"]].to_numpy().tolist() == [[0, "row 0", 1, 0.1]]
+    data = Dataset("a", "image", pd.DataFrame({"n": range(3)}), discs(3))
+    region = {"name": "bladder", "rows": [0], "box": [[5, 5], [6, 9]]}
+    for regions, decision in (({}, ""), ({"a": region}, "left out")):
+        table = _lesion_table(Lesions.example(3), data, {}, regions)
+        found = table[["row", "name", "number", "ml", "decision"]].to_numpy().tolist()
+        assert found == [[0, "row 0", 1, 0.1, decision]]
 
 
 # -- the method ------------------------------------------------------------------------------------

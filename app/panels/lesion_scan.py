@@ -1,0 +1,274 @@
+"""The scan of a proposed lesion as a maximum-intensity projection with all its lesions outlined,
+and regions of it that a person leaves out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import state, text
+from app.state import Context
+from core.artifacts import AnomalyMaps, Lesions
+from core.data.geometry import OPPOSITE, case_geometry
+from core.imaging import projections, render
+from core.imaging.palette import ACCENT, AMBER, GREY, rgb
+from core.imaging.projections import Scan
+from core.workspace import left_out
+
+SIDE = 384  # pixels
+WORDS = ("slice", "row", "column")  # of the last axes of a mask
+SHOWN, CHOSEN, GONE = rgb(ACCENT), rgb(AMBER), rgb(GREY)
+Line = dict[str, Any]
+Box = list[tuple[int, int]]
+
+
+def show(
+    artifact: Lesions, line: Line, status: dict[tuple[int, int], str], context: Context
+) -> Box:
+    """The projection of the scan of `line`, and the form that leaves a region out; the box asked
+    for, [] where none is. `status`: what holds of each lesion, by row and number.
+    """
+    scan = projections.find_scan(context.data, int(line["row"]), state.look().side)
+    room = st.container()
+    box = _ask_region(artifact, line, scan, context)
+    if scan is not None:
+        with room:
+            _project(artifact, line, scan, status, box, context)
+    _list_regions(line, scan, context)
+    return box
+
+
+def numbers_of(artifact: Lesions, scan: Scan) -> np.ndarray:
+    """Numbers of the lesions of a scan, int32 [D,H,W]."""
+    return scan.volume(np.asarray(artifact.mask[artifact.at(scan.rows)]))
+
+
+# -- the projection --------------------------------------------------------------------------------
+def _project(
+    artifact: Lesions,
+    line: Line,
+    scan: Scan,
+    status: dict[tuple[int, int], str],
+    box: Box,
+    context: Context,
+) -> None:
+    """The choice of plane and values, and the picture."""
+    if numbers_of(artifact, scan).shape != _size(scan, context):
+        st.caption("This scan has another size than the outlines, so it is not drawn.")
+        return
+    cells = st.columns(2, vertical_alignment="bottom")
+    planes = {at.plane: at for at in scan.planes}
+    name = cells[0].segmented_control(
+        "Projection",
+        list(planes),
+        default=list(planes)[min(1, len(planes) - 1)],
+        key=context.key("lesions-plane"),
+        required=True,
+        help="The highest value along each line through the scan: one picture of all of it.",
+    )
+    heat = "" if not _has_heat(artifact, scan, context) else "anomalymaps"
+    what = (
+        cells[1].segmented_control(
+            "Of",
+            ["the scan", "the heat"],
+            default="the scan",
+            key=context.key("lesions-of"),
+            required=True,
+        )
+        if heat
+        else "the scan"
+    )
+    at = planes[str(name)]
+    flat = _projected(
+        str(context.ws.home),
+        context.job.id,
+        context.data.hash,
+        tuple(scan.rows.tolist()),
+        scan.planes.index(at),
+        heat if what == "the heat" else "",
+        state.look().side,
+    )
+    outlines = _outlines(artifact, line, scan, status, box, context)
+    colours = render.colour_ramp() if what == "the heat" else None
+    made = projections.draw_projection(flat, at, SIDE, outlines, colours)
+    words = f"Maximum-intensity projection, {at.plane}"
+    st.image(render.fit_into_square(made, SIDE), alt=words, width="stretch")
+    top = "" if at.edges.get("top") or not at.edges else " First slice at the top."
+    st.caption(
+        f"{text.counted(len(_depth(scan, context)), 'slice')} in one picture.{top} Orange: the"
+        " chosen lesion; blue: others; grey: rejected or left out."
+    )
+
+
+def _size(scan: Scan, context: Context) -> tuple[int, ...]:
+    shape = tuple(context.data.shape[1:])
+    return shape if len(shape) == 3 else (len(scan.rows), *shape)
+
+
+def _depth(scan: Scan, context: Context) -> range:
+    """The slices of the scan."""
+    return range(_size(scan, context)[0])
+
+
+def _has_heat(artifact: Lesions, scan: Scan, context: Context) -> bool:
+    """Whether the run has a heat map, in the unit of the lesions, of every slice of the scan."""
+    if "anomalymaps" not in context.ws.slugs(context.job.id):
+        return False
+    heat = context.ws.artifact(context.job.id, "anomalymaps")
+    return (
+        isinstance(heat, AnomalyMaps)
+        and heat.map is not None
+        and heat.unit == artifact.unit
+        and heat.map.shape[1:] == context.data.shape[1:]
+        and bool(np.isin(scan.rows, heat.rows).all())
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner="Projecting the scan")
+def _projected(
+    home: str, run: str, hash: str, rows: tuple[int, ...], plane: int, heat: str, side: str
+) -> np.ndarray:
+    """Return the projection of a scan's first channel, or of its `heat`, float32 [h,w]."""
+    context = state.context_of(run)
+    scan = projections.find_scan(context.data, rows[0], side)
+    assert scan is not None
+    if heat:
+        maps = context.ws.artifact(run, heat)
+        assert isinstance(maps, AnomalyMaps)
+        assert maps.map is not None
+        values = np.asarray(maps.map[maps.at(scan.rows)])
+    else:
+        values = context.data.of(scan.rows).raw()[:, 0]
+    return projections.project(scan.volume(values), scan.planes[plane]).astype(np.float32)
+
+
+def _outlines(
+    artifact: Lesions,
+    line: Line,
+    scan: Scan,
+    status: dict[tuple[int, int], str],
+    box: Box,
+    context: Context,
+) -> list[tuple[np.ndarray, tuple[int, int, int], int]]:
+    """What is drawn over the projection: regions left out, lesions, the chosen one, and the region
+    asked for.
+    """
+    numbers = numbers_of(artifact, scan)
+    gone = [
+        n
+        for (row, n), what in status.items()
+        if row in scan.rows and what in ("rejected", "left out")
+    ]
+    regions = left_out.load_left_out(context.ws, context.job.id).values()
+    inside = np.zeros(numbers.shape, bool)
+    for one in regions:
+        inside |= _in_box(one["rows"], one["box"], scan, numbers.shape)
+    others = (numbers > 0) & ~np.isin(numbers, gone) & (numbers != line["number"])
+    found = [
+        (inside, GONE, 1),
+        (np.isin(numbers, gone) & (numbers != line["number"]), GONE, 2),
+        (others, SHOWN, 2),
+        (numbers == line["number"], CHOSEN, 3),
+    ]
+    if box:
+        rows, ends = _stored(box, scan, line)
+        found.append((_in_box(rows, ends, scan, numbers.shape), CHOSEN, 1))
+    return found
+
+
+def _in_box(rows: list[int], box: list[Any], scan: Scan, shape: tuple[int, ...]) -> np.ndarray:
+    """Where a region lies in the scan, bool [D,H,W]."""
+    out = np.zeros(shape, bool)
+    *depth, down, across = (slice(first, last + 1) for first, last in box)
+    here = np.isin(scan.rows, rows)
+    if not depth:
+        out[here, down, across] = True
+    elif here.any():
+        out[depth[0], down, across] = True
+    return out
+
+
+# -- regions ---------------------------------------------------------------------------------------
+def _stored(box: Box, scan: Scan | None, line: Line) -> tuple[list[int], Box]:
+    """A box as it is kept, (row ids, the ends of the last axes of their masks); of slices that are
+    rows its first axis are rows.
+    """
+    if scan is None or len(line["place"]) == len(box):
+        return [int(line["row"])], box
+    first, last = box[0]
+    return [int(row) for row in scan.rows[first : last + 1]], box[1:]
+
+
+def _ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Context) -> Box:
+    """The switch and the ends of a region to leave out; [] while it is off."""
+    on = st.toggle(
+        "Leave a region out",
+        key=context.key("lesions-region"),
+        help="For what is bright without being ill: bladder, brain, heart. Every lesion whose"
+        " highest heat lies in it is left out, unless you accept it yourself.",
+    )
+    if not on:
+        return []
+    if scan is None:
+        numbers = np.asarray(artifact.mask[artifact.at(np.array([line["row"]]))[0]])
+    else:
+        numbers = numbers_of(artifact, scan)
+    places = np.argwhere(numbers == line["number"])
+    axes = case_geometry(context.data, int(line["row"])).axes
+    words = WORDS[-numbers.ndim :]
+    letters = ["", *axes] if len(axes) == numbers.ndim - 1 else list(axes or "   ")
+    box = []
+    for axis, (word, letter) in enumerate(zip(words, letters)):
+        most = numbers.shape[axis] - 1
+        ends = (max(0, int(places[:, axis].min()) - 1), min(most, int(places[:, axis].max()) + 1))
+        side = f", {OPPOSITE[letter]} to {letter}" if letter.strip() else ""
+        key = context.key(f"lesions-region-{line['row']}-{line['number']}-{axis}")
+        label = f"From {word} to {word}{side}"
+        box.append(tuple(st.slider(label, 0, max(1, most), ends, key=key)))
+    cells = st.columns([2, 1], vertical_alignment="bottom")
+    name = cells[0].text_input(
+        "What it is", "normal here", key=context.key("lesions-region-name"), max_chars=40
+    )
+    rows, ends_ = _stored(box, scan, line)
+    cells[1].button(
+        "Leave out",
+        key=context.key("lesions-region-keep"),
+        on_click=_leave_out,
+        args=(context, name, rows, ends_),
+        width="stretch",
+        type="primary",
+    )
+    return box
+
+
+def _leave_out(context: Context, name: str, rows: list[int], box: Box) -> None:
+    """Keep the region, and put its form away."""
+    if state.attempt(left_out.leave_out, context.ws, context.job.id, name, rows, box):
+        st.session_state[context.key("lesions-region")] = False
+
+
+def _list_regions(line: Line, scan: Scan | None, context: Context) -> None:
+    """The regions left out of this scan, each with a button that lets it count again."""
+    regions = left_out.load_left_out(context.ws, context.job.id)
+    here = {int(line["row"])} if scan is None else set(scan.rows.tolist())
+    for id, one in regions.items():
+        if not here & set(one["rows"]):
+            continue
+        cells = st.columns([3, 1], vertical_alignment="center")
+        ends = [f"{word} {a}–{b}" for word, (a, b) in zip(WORDS[-len(one["box"]) :], one["box"])]
+        if len(one["box"]) == 2 and len(one["rows"]) > 1:
+            ends.insert(0, text.counted(len(one["rows"]), "slice"))
+        cells[0].caption(f"Left out: **{text.label(one['name'], 40)}** ({', '.join(ends)})")
+        cells[1].button(
+            "Take back",
+            key=context.key(f"lesions-region-back-{id}"),
+            on_click=state.attempt,
+            args=(left_out.take_in, context.ws, context.job.id, id),
+            width="stretch",
+        )
+    others = sum(not here & set(one["rows"]) for one in regions.values())
+    if others:
+        st.caption(f"{text.counted(others, 'region')} left out of other cases.")

@@ -1,0 +1,98 @@
+"""Lesions of a scan on screen: the projection, and regions left out of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.artifacts import Lesions, MadeBy
+from core.data.dataset import Dataset
+from core.jobs import queue
+from core.workspace import left_out
+from core.workspace.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A scan of 12 slices of 16 x 16, a small run on it, and two lesions in slices 4 and 8."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 255, (12, 1, 16, 16), dtype=np.uint8)
+    table = pd.DataFrame({"volume": "a", "slice": range(12), "split": ["train"] * 6 + ["test"] * 6})
+    ws = Workspace(tmp_path_factory.mktemp("lesions"))
+    ws.add(Dataset("scan", "image", table, x, roles={"split": "split"}))
+    job = queue.train(ws, "scan", "pca", {"dimensions": 2})
+    assert queue.wait(ws, job.id, timeout=120).status == "done"
+    mask, lines = np.zeros((12, 16, 16), np.int32), [[] for _ in range(12)]
+    for number, row in ((1, 6), (2, 9)):
+        mask[row - 1 : row + 1, 4:8, 5:9] = number
+        line = {"number": number, "place": [5, 6], "slices": 2, "pixels": 32, "ml": 0.1 * number}
+        values = {"largest": 6.0, "mean": 4.0, "residual": 0.4, "mean residual": 0.3}
+        lines[row].append(line | values)
+    unit = ws.artifact(job.id, "anomalymaps").unit  # PCA has a heat map of its own
+    one = Lesions(rows=np.arange(12), mask=mask, table=lines, unit=unit)
+    one.made_by = MadeBy(run=job.id, method="pca")
+    one.save(ws.folder(job.id) / "artifacts" / one.slug)
+    return ws.home
+
+
+def script() -> None:
+    from app import state
+    from app.views import lesions
+
+    state.adopt_url()
+    context = state.context()
+    assert context is not None
+    lesions.show(context.ws.artifact(context.job.id, "lesions"), context)
+
+
+@pytest.fixture
+def app(home, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    return AppTest.from_function(script, default_timeout=120).run()
+
+
+def choice(app, label):
+    return next(c for c in app.segmented_control if c.label == label)
+
+
+def test_a_scan_is_shown_in_one_picture_of_its_values_or_its_heat(app):
+    assert not app.exception
+    planes = choice(app, "Projection")
+    assert planes.options == ["as stored", "along rows", "along columns"]
+    assert any("12 slices in one picture" in c.value for c in app.caption)
+    choice(app, "Of").set_value("the heat").run()
+    planes.set_value("along columns").run()
+    assert not app.exception
+
+
+def test_a_region_left_out_leaves_its_lesion_out_until_it_is_taken_back(app, home):
+    ws = Workspace(home)
+    job = ws.catalogue.jobs()[0].id
+    assert app.dataframe[0].value["decision"].tolist() == ["", ""]
+    app.toggle[0].set_value(True).run()
+    ends = {s.label: s.value for s in app.slider}
+    assert ends == {
+        "From slice to slice": (7, 10),
+        "From row to row": (3, 8),
+        "From column to column": (4, 9),
+    }
+    app.text_input[0].set_value("bladder").run()
+    next(b for b in app.button if b.label == "Leave out").click().run()
+    assert not app.exception
+    (one,) = left_out.load_left_out(ws, job).values()
+    assert (one["rows"], one["box"]) == ([7, 8, 9, 10], [[3, 8], [4, 9]])
+    assert app.dataframe[0].value["decision"].tolist() == ["left out", ""]
+    assert any("1 left out" in c.value for c in app.caption)
+    assert not app.toggle[0].value
+    assert any("bladder" in c.value for c in app.caption)
+    next(b for b in app.button if b.label == "Take back").click().run()
+    assert left_out.load_left_out(ws, job) == {}
+    assert app.dataframe[0].value["decision"].tolist() == ["", ""]
+
+
+def test_a_nameless_region_is_refused_with_a_sentence(app, home):
+    app.toggle[0].set_value(True).run()
+    app.text_input[0].set_value(" ").run()
+    next(b for b in app.button if b.label == "Leave out").click().run()
+    assert "name" in app.error[0].value
+    assert left_out.load_left_out(Workspace(home), Workspace(home).catalogue.jobs()[0].id) == {}
