@@ -5,6 +5,7 @@ that needs no training.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,8 @@ def _steps(artifact: AnomalyMaps, context: Context, row: int, place: Sequence[in
     tiles += [(draw(step, x[0], context, scale), step.title, step.note) for step in steps]
     if not controls and np.isin(row, artifact.rows):
         tiles.append(_at_threshold(artifact, context, row))
-    show_tiles(tiles, ACROSS if controls else len(tiles))
+    for _, some in groupby(tiles, lambda tile: tile[1].rpartition(":")[0]):  # “Round 1: ...”
+        show_tiles(list(some), ACROSS if controls else len(tiles))
     st.caption(_about(controls, settings, artifact))
 
 

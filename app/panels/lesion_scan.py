@@ -14,29 +14,28 @@ from app.state import Context
 from core.artifacts import AnomalyMaps, Lesions
 from core.data.geometry import OPPOSITE, case_geometry
 from core.imaging import projections, render
-from core.imaging.palette import ACCENT, AMBER, GREY, rgb
+from core.imaging.palette import ACCENT, AMBER, GREY, OKABE_ITO, rgb
 from core.imaging.projections import Scan
 from core.workspace import left_out
 
 SIDE = 384  # pixels
 WORDS = ("slice", "row", "column")  # of the last axes of a mask
-SHOWN, CHOSEN, GONE = rgb(ACCENT), rgb(AMBER), rgb(GREY)
+BODY = dict(zip("RLAPHF", ("right", "left", "front", "back", "head", "feet")))
+SHOWN, CHOSEN, GONE, ASKED = rgb(ACCENT), rgb(AMBER), rgb(GREY), rgb(OKABE_ITO[6])
 Line = dict[str, Any]
 Box = list[tuple[int, int]]
 
 
-def show(
-    artifact: Lesions, line: Line, status: dict[tuple[int, int], str], context: Context
-) -> Box:
-    """The projection of the scan of `line`, and the form that leaves a region out; the box asked
-    for, [] where none is. `status`: what holds of each lesion, by row and number.
+def scan_of(line: Line, context: Context) -> Scan | None:
+    """Return the scan that the lesion of `line` lies in; None for a picture alone."""
+    return projections.find_scan(context.data, int(line["row"]), state.look().side)
+
+
+def ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Context) -> Box:
+    """The form that leaves a region out, and those left out of this scan; the box asked for, first
+    and last index of each axis, [] where none is.
     """
-    scan = projections.find_scan(context.data, int(line["row"]), state.look().side)
-    room = st.container()
     box = _ask_region(artifact, line, scan, context)
-    if scan is not None:
-        with room:
-            _project(artifact, line, scan, status, box, context)
     _list_regions(line, scan, context)
     return box
 
@@ -47,7 +46,7 @@ def numbers_of(artifact: Lesions, scan: Scan) -> np.ndarray:
 
 
 # -- the projection --------------------------------------------------------------------------------
-def _project(
+def show_projection(
     artifact: Lesions,
     line: Line,
     scan: Scan,
@@ -55,13 +54,14 @@ def _project(
     box: Box,
     context: Context,
 ) -> None:
-    """The choice of plane and values, and the picture."""
+    """The choice of plane and values, and the picture, with the region asked for, `box`. `status`:
+    what holds of each lesion, by row and number.
+    """
     if numbers_of(artifact, scan).shape != _size(scan, context):
         st.caption("This scan has another size than the outlines, so it is not drawn.")
         return
-    cells = st.columns(2, vertical_alignment="bottom")
     planes = {at.plane: at for at in scan.planes}
-    name = cells[0].segmented_control(
+    name = st.segmented_control(
         "Projection",
         list(planes),
         default=list(planes)[min(1, len(planes) - 1)],
@@ -71,12 +71,13 @@ def _project(
     )
     heat = "" if not _has_heat(artifact, scan, context) else "anomalymaps"
     what = (
-        cells[1].segmented_control(
+        st.segmented_control(
             "Of",
             ["the scan", "the heat"],
             default="the scan",
             key=context.key("lesions-of"),
             required=True,
+            label_visibility="collapsed",
         )
         if heat
         else "the scan"
@@ -95,11 +96,12 @@ def _project(
     colours = render.colour_ramp() if what == "the heat" else None
     made = projections.draw_projection(flat, at, SIDE, outlines, colours)
     words = f"Maximum-intensity projection, {at.plane}"
-    st.image(render.fit_into_square(made, SIDE), alt=words, width="stretch")
+    st.image(made, alt=words, width="stretch")
     top = "" if at.edges.get("top") or not at.edges else " First slice at the top."
     st.caption(
         f"{text.counted(len(_depth(scan, context)), 'slice')} in one picture.{top} Orange: the"
         " chosen lesion; blue: others; grey: rejected or left out."
+        + (" Pink: the region you set." if box else "")
     )
 
 
@@ -175,7 +177,7 @@ def _outlines(
     ]
     if box:
         rows, ends = _stored(box, scan, line)
-        found.append((_in_box(rows, ends, scan, numbers.shape), CHOSEN, 1))
+        found.append((_in_box(rows, ends, scan, numbers.shape), ASKED, 2))
     return found
 
 
@@ -224,9 +226,10 @@ def _ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Conte
     for axis, (word, letter) in enumerate(zip(words, letters)):
         most = numbers.shape[axis] - 1
         ends = (max(0, int(places[:, axis].min()) - 1), min(most, int(places[:, axis].max()) + 1))
-        side = f", {OPPOSITE[letter]} to {letter}" if letter.strip() else ""
         key = context.key(f"lesions-region-{line['row']}-{line['number']}-{axis}")
-        label = f"From {word} to {word}{side}"
+        label = f"{word.capitalize()}s"
+        if letter.strip():
+            label += f", from {BODY[OPPOSITE[letter]]} to {BODY[letter]}"
         box.append(tuple(st.slider(label, 0, max(1, most), ends, key=key)))
     cells = st.columns([2, 1], vertical_alignment="bottom")
     name = cells[0].text_input(

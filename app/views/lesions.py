@@ -21,7 +21,7 @@ from core.workspace import left_out, notes
 TITLE = "Lesions"
 TILE = 384
 # of outlines: orange and blue fill say brighter and darker
-BLUE, AMBER = rgb(palette.ACCENT), rgb(palette.AMBER)
+BLUE, PINK = rgb(palette.ACCENT), rgb(palette.OKABE_ITO[6])
 Line = dict[str, Any]
 
 
@@ -59,8 +59,11 @@ def show(artifact: Lesions, context: Context) -> None:
         name = text.label(data.of(np.array([line["row"]])).names()[0], 40)
         st.markdown(f"**Lesion {line['number']} of {name}** · is it one?")
         _decide(line, status[line["row"], line["number"]], context)
+        scan = lesion_scan.scan_of(line, context)
+        box = lesion_scan.ask_region(artifact, line, scan, context)
     with right:
-        box = lesion_scan.show(artifact, line, status, context)
+        if scan is not None:
+            lesion_scan.show_projection(artifact, line, scan, status, box, context)
     swapped = _is_swapped(context) if _twin(artifact, line, context) is not None else False
     _picture(artifact, line, context, swapped, box)
     slug = "anomalymaps"
@@ -97,12 +100,12 @@ def _choose(
             "lesion": [line["number"] for line in lines],
             "decision": known,
             "volume (ml)": [line["ml"] for line in lines],
-            "slices": [line["slices"] for line in lines],
-            "pixels": [line["pixels"] for line in lines],
             "highest heat": [line["largest"] for line in lines],
             f"residual ({text.plain(artifact.residual_unit, 20)})": [
                 line["residual"] for line in lines
             ],
+            "slices": [line["slices"] for line in lines],
+            "pixels": [line["pixels"] for line in lines],
             "place": [", ".join(map(str, line["place"])) for line in lines],
         }
     )
@@ -119,7 +122,8 @@ def _choose(
     counts = ", ".join(f"{known.count(w):,} {w}" for w in ("accepted", "rejected", "left out"))
     st.caption(
         f"{len(lines):,} proposed, {counts}. Heat in {text.label(artifact.unit)}. Place: "
-        + ("slice, row, column." if len(lines[0]["place"]) == 3 else "row, column.")
+        + ("slice, row, column" if len(lines[0]["place"]) == 3 else "row, column")
+        + ", counted from 0."
     )
     rows = event["selection"]["rows"] if event else []
     return int(rows[0]) if rows and rows[0] < len(lines) else 0
@@ -182,7 +186,7 @@ def _picture(
         if outlined:
             mask = orientation.orient(number, at)
             image = render.draw_outline(image, mask, BLUE, max(1, image.shape[0] // 192))
-            image = render.draw_outline(image, orientation.orient(region, at), AMBER)
+            image = render.draw_outline(image, orientation.orient(region, at), PINK)
         return render.fit_into_square(orientation.make_pixels_square(image, at), TILE)
 
     cells = st.columns(3 if twin is not None else 2)

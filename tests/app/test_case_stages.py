@@ -9,6 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.panels import case_stages
+from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.stages import Control, Stage
 
@@ -104,6 +105,21 @@ def test_places_and_heat_are_laid_over_the_case_and_the_rest_is_drawn_as_it_is()
     half = case_stages._at_size(np.eye(8, dtype="f4"), (16, 16))
     assert half.shape == (16, 16)
     assert half.sum() == 8 * 4
+
+
+def test_of_a_volume_the_slice_asked_for_is_shown_or_the_one_with_the_highest_heat():
+    x = np.zeros((2, 1, 5, 16, 16), np.float32)
+    x[1, 0] = np.linspace(0.1, 0.5, 5)[:, None, None]
+    data = Dataset("made", "volume", pd.DataFrame({"split": ["test"] * 2}), x)
+    heat = np.zeros((2, 5, 16, 16), np.float32)
+    heat[1, 3, 4, 4] = 1
+    maps = AnomalyMaps(rows=data.rows, score=heat.max((1, 2, 3)), map=heat, threshold=0.5)
+    assert case_stages.fits(context(data))
+    for place, at in ((None, 3), ((1, 0, 0), 1)):
+        given, picture = case_stages._case(maps, context(data), 1, place)
+        assert given.shape == (1, 1, 16, 16)
+        assert given[0, 0, 0, 0] == np.float32(x[1, 0, at, 0, 0])
+        assert abs(float(picture[100, 100, 0]) - 255 * x[1, 0, at, 0, 0]) <= 1
 
 
 def test_only_pictures_of_methods_with_steps_have_them():

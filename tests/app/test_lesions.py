@@ -72,9 +72,9 @@ def test_a_region_left_out_leaves_its_lesion_out_until_it_is_taken_back(app, hom
     app.toggle[0].set_value(True).run()
     ends = {s.label: s.value for s in app.slider}
     assert ends == {
-        "From slice to slice": (7, 10),
-        "From row to row": (3, 8),
-        "From column to column": (4, 9),
+        "Slices": (7, 10),
+        "Rows": (3, 8),
+        "Columns": (4, 9),
     }
     app.text_input[0].set_value("bladder").run()
     next(b for b in app.button if b.label == "Leave out").click().run()
