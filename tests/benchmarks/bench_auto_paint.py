@@ -405,7 +405,7 @@ def scans(held: str) -> Iterator[list[dict[str, Any]]]:
         **_strega_on(data, test),
         "untrained copy": untrained("auto_paint", data, 0, SCANS)[test],
         "FLAIR brightness alone": x[test, 0],
-        **{k: v for k, v in cheap.items() if k.startswith(("PCA", "distance"))},
+        **{k: v for k, v in cheap.items() if k.startswith(("PCA", "blurred", "distance"))},
     }
     marked = given["lesions"].mask[test] > 0
     ml = float(marks.pixel_ml(data)[test][0])
