@@ -49,7 +49,13 @@ pages = {
     for section, entries in SECTIONS.items()
 }
 chosen = st.navigation(pages, expanded=True)
-st.set_page_config(f"{chosen.title} · Lightbox", page_icon=str(ICON), layout="wide")
+# Trap: Streamlit has its menu, in which the themes are, only where something else is in it too
+st.set_page_config(
+    f"{chosen.title} · Lightbox",
+    page_icon=str(ICON),
+    layout="wide",
+    menu_items={"About": "Lightbox. Research use, not for diagnosis."},
+)
 style.apply()
 state.adopt_url()
 damage = state.damage()

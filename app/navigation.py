@@ -16,6 +16,12 @@ def page(name: str) -> str:
     return str(PAGES / f"{name}.py")
 
 
+def url_paths() -> list[str]:
+    """Path of each page in the browser's address: "/" is Home."""
+    names = sorted(p.stem for p in PAGES.glob("*.py"))
+    return ["/", *(f"/{name}" for name in names if name != "home")]
+
+
 def run_title(job: Job) -> str:
     """What to call a run on screen: its method, when, and its label if it has one, at most 60
     characters with the id at the end.

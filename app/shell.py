@@ -7,6 +7,7 @@ import os
 import streamlit as st
 
 from app import navigation, state, text
+from app.components import theme
 from core.settings import loopback
 from core.workspace import review
 from core.workspace.catalogue import Job
@@ -44,14 +45,17 @@ def sidebar() -> None:
 
 
 def top_bar(whole: bool = True) -> None:
-    """Dataset, run, colour, window and selection with its actions, and what is being computed; the
-    same on every page. Not `whole`: the open dataset is damaged, and only another can be chosen.
+    """Dataset, run, colour, window and selection with its actions, the theme, and what is being
+    computed; the same on every page. Not `whole`: the open dataset is damaged, and only another can
+    be chosen.
     """
     ws = state.workspace()
     names = [e["name"] for e in ws.catalogue.datasets()]
     # Trap: a bar that comes with the first data would move everything below it, and a browser then
     # takes the tabs of the page for others; so it is always there.
     with st.container(key="top-bar"):
+        with st.container(key="theme", width="content"):
+            theme.switch(navigation.url_paths())
         if not names:
             return
         cells = iter(st.columns([2, 3.4, 1.8, 2.1, 2.3, 0.9], vertical_alignment="bottom"))

@@ -31,7 +31,11 @@ def run(home: Path) -> str:
     return trained.id
 
 
-def test_axe_finds_nothing_serious_on_any_page(page: Any, served: str, run: str) -> None:
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_page(
+    page: Any, served: str, run: str, theme: str
+) -> None:
+    page.emulate_media(color_scheme=theme)
     found = {}
     for name in PAGES:
         page.goto(f"{served}/{'' if name == 'home' else name}?dataset=digits&run={run}")

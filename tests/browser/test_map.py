@@ -206,6 +206,21 @@ def test_pictures_appear_as_one_zooms_in_and_go_with_the_whole_map(on_map: Any, 
     page.locator(PICTURES).first.wait_for(state="detached")
 
 
+def test_the_card_of_a_case_goes_when_the_wheel_zooms(on_map: Any) -> None:
+    page = on_map
+    card = page.locator(".lm-tip")
+    box = page.locator(".lm-stage canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tries = ((dx, dy) for dx in range(0, 240, 6) for dy in range(0, 160, 6))
+    for dx, dy in tries:
+        page.mouse.move(x + dx, y + dy)
+        if card.is_visible():
+            break
+    card.wait_for()
+    page.mouse.wheel(0, -120)
+    card.wait_for(state="hidden")
+
+
 def test_the_histogram_of_an_amount_selects_its_cases(on_map: Any, shot: Any) -> None:
     page = on_map
     page.locator(".st-key-w-colour input").click()

@@ -1,7 +1,7 @@
 // The latent map: points on WebGL, outlines that are sent back as polygons, hover with a thumbnail. Python keeps the selection.
 import createScatterplot from "regl-scatterplot";
 import { Drawing } from "./drawing.js";
-import { Names, Pictures, screen } from "./marks.js";
+import { Names, Pictures, screen, visible } from "./marks.js";
 import { controls, DOUBT, legend, tooltip, unpack } from "./parts.js";
 
 const instances = new WeakMap();
@@ -70,7 +70,13 @@ class LatentMap {
     plot.subscribe("pointOver", (i) => this.hovered(i));
     plot.subscribe("pointOut", () => { this.over = undefined; this.tip.hide(); });
     plot.subscribe("view", () => this.placeMarks());
-    this.canvas.addEventListener("pointermove", (e) => { this.at = e; });
+    // Zooming moves the points away from under the card; the map of points tells again of one only when another was in between.
+    this.stage.addEventListener("wheel", () => { this.tip.hide(); this.zoomed = true; }, { passive: true, capture: true });
+    this.canvas.addEventListener("pointermove", (e) => {
+      this.at = e;
+      if (this.zoomed) requestAnimationFrame(() => this.over !== undefined && this.hovered(this.over));
+      this.zoomed = false;
+    });
     this.resized = new ResizeObserver(() => this.placeMarks());
     this.resized.observe(this.canvas);
     this.plot = plot;
@@ -97,9 +103,18 @@ class LatentMap {
     return getComputedStyle(this.root).getPropertyValue("--st-primary-color").trim() || "#56B4E9";
   }
 
+  // The colour of the page, as #rrggbb: this is called again when the theme changes.
+  behind() {
+    const named = getComputedStyle(this.root).getPropertyValue("--st-background-color").trim();
+    return /^#[0-9a-f]{6}$/i.test(named) ? named : "#161616";
+  }
+
   async show(message) {
     const moved = !this.message || !["x", "y"].every((of) => this.message[of].length === message.n && this.message[of].every((v, i) => v === message[of][i]));
     this.fitted &&= !moved; // other points stand elsewhere than where one had zoomed in
+    const background = this.behind();
+    message.shown = visible(message.kind === "amount" ? message.scale : message.palette, background, message.kind === "amount");
+    message.doubts = visible(DOUBT, background, true);
     this.message = message;
     this.urls.push(...[message.sprite, message.backdrop].filter(Boolean));
     this.drawn = false;
@@ -107,7 +122,6 @@ class LatentMap {
     this.canvas.setAttribute("aria-label", message.alt);
     if (!this.plot) this.start();
     this.setTool(this.tool || "lasso");
-    const background = getComputedStyle(this.root).getPropertyValue("--st-background-color").trim() || "#161616";
     this.plot.set({ backgroundColor: background, pointSize: message.n > 50000 ? 2 : message.n > 5000 ? 3.5 : 6,
       opacityBy: message.n > 20000 ? "density" : null, opacity: 0.85 });
     this.showDoubt(this.doubt && message.faithful);
@@ -137,7 +151,7 @@ class LatentMap {
 
   // Colours and the legend: of the column, or of how true each point's neighbours on the map are.
   showDoubt(on) {
-    const message = this.message, colours = on ? DOUBT : message.kind === "amount" ? message.scale : message.palette;
+    const message = this.message, colours = on ? message.doubts : message.shown;
     this.doubt = on;
     this.plot.set({ colorBy: on ? "valueB" : "valueA", pointColor: colours, pointColorActive: colours, pointColorHover: this.accent() });
     this.controls.doubt(message.faithful, on);
@@ -149,7 +163,7 @@ class LatentMap {
 
   colourOf(i) {
     const m = this.message, along = (colours, share) => colours[Math.round(share * (colours.length - 1))];
-    return this.doubt ? along(DOUBT, m.trust[i]) : m.kind === "amount" ? along(m.scale, m.code[i]) : m.palette[m.code[i]];
+    return this.doubt ? along(m.doubts, m.trust[i]) : m.kind === "amount" ? along(m.shown, m.code[i]) : m.shown[m.code[i]];
   }
 
   // Which points are selected, told by a message of its own: the points are not sent again for it.

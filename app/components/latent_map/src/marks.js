@@ -15,6 +15,25 @@ export function screen(plot, stage) {
   };
 }
 
+const LEAST = 1.8; // contrast of a point with what is behind it
+const parts = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+const light = (rgb) => rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+
+// Colours made for a dark page, as they can be seen on `background`: on a light one those that would fade are darker. An amount's keep their order: all
+// of them are darker by the same share.
+export function visible(colours, background, ordered) {
+  const behind = light(parts(background));
+  if (behind < 0.5) return colours;
+  const share = (colour) => {
+    let s = 1;
+    while ((behind + 0.05) / (light(parts(colour).map((v) => v * s)) + 0.05) < LEAST) s -= 0.02;
+    return s;
+  };
+  const least = ordered && Math.min(...colours.map(share));
+  return colours.map((c) => `#${parts(c).map((v) => Math.round(v * (least || share(c))).toString(16).padStart(2, "0")).join("")}`);
+}
+
 function layer(stage, name) {
   const made = document.createElement("div");
   made.className = name;

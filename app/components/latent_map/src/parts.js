@@ -84,7 +84,7 @@ function histogram(map, message) {
     const b = button("", `Select the ${n} with ${message.title} ${words}`, (e) => map.send({ kind: "bar", bar, mode: map.modeOf(e) }));
     const fill = document.createElement("i");
     fill.style.height = `${n ? Math.max(2, (100 * n) / most) : 0}%`;
-    fill.style.background = message.scale[Math.round((bar / (message.bars.length - 1)) * (message.scale.length - 1))];
+    fill.style.background = message.shown[Math.round((bar / (message.bars.length - 1)) * (message.shown.length - 1))];
     b.disabled = !n;
     b.append(fill);
     bars.append(b);
@@ -96,18 +96,18 @@ export function legend(map, message) {
   const box = document.createElement("div");
   box.className = "lm-legend";
   if (map.doubt) {
-    ramp(box, DOUBT, ["neighbours are false", "", "neighbours are true"]);
+    ramp(box, message.doubts, ["neighbours are false", "", "neighbours are true"]);
     return box;
   }
   if (message.kind === "amount") {
     box.append(histogram(map, message));
-    ramp(box, message.scale, [message.low, message.title, message.high]);
+    ramp(box, message.shown, [message.low, message.title, message.high]);
     return box;
   }
   message.names.slice(0, 14).forEach((name, code) => {
     const b = button("", `Select all ${message.counts[code]} of ${name}`, (e) => map.send({ kind: "category", code, mode: map.modeOf(e) }));
     const dot = document.createElement("i");
-    dot.style.background = message.palette[code];
+    dot.style.background = message.shown[code];
     const words = document.createElement("span");
     words.textContent = `${name} (${message.counts[code]})`;
     b.append(dot, words);
