@@ -34,6 +34,7 @@ export default function ({ data, parentElement }) {
   const say = () => {
     const now = shown();
     button.dataset.theme = now;
+    document.documentElement.dataset.lightbox = now; // for the page's own sheet
     words.textContent = now === "dark" ? "Light" : "Dark";
     button.title = `Change to the ${words.textContent.toLowerCase()} theme`;
     button.setAttribute("aria-label", `${words.textContent} theme`);
