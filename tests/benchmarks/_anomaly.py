@@ -38,19 +38,8 @@ def untrained(
     params: dict[str, Any] | None = None,
     on: dict[str, Any] | None = None,
 ) -> np.ndarray:
-    """Heat [n,H,W] of `blank`."""
-    return heat_of(blank(method, data, seed, params, on))
-
-
-def blank(
-    method: str,
-    data: Dataset,
-    seed: int,
-    params: dict[str, Any] | None = None,
-    on: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Artifacts by slug of the same pipeline, calibration included, with a network that has made no
-    step; `on` as a run has it.
+    """Heat [n,H,W] of the same pipeline, calibration included, with a network that has made no
+    step; `on`: the artifacts of an earlier run it builds on.
     """
     from core.registry import methods
     from core.training.run import Run
@@ -61,7 +50,7 @@ def blank(
     with plan.seeded():
         made.fit(data, plan)
         made.to(plan.where)
-        return {a.slug: a for a in made.apply(data, plan)}
+        return heat_of({a.slug: a for a in made.apply(data, plan)})
 
 
 def rivals(

@@ -20,7 +20,7 @@ from core.data.dataset import Dataset
 from core.evidence import shared_data
 from core.methods.anomaly._inpainting import heat_of
 from core.methods.anomaly._pasted import covered
-from tests.benchmarks._anomaly import MEASURES, blank, pasted_nuclei, rivals, untrained
+from tests.benchmarks._anomaly import MEASURES, NO_STEP, pasted_nuclei, rivals, untrained
 from tests.benchmarks._common import over_seeds, row, run, store_part, table, verdict
 
 SEEDS = [0, 1, 2]
@@ -47,7 +47,7 @@ def hash_of(model: Model) -> str:
 
 def untrained_heat(data: Dataset, mask: str, seed: int) -> np.ndarray:
     """Heat [n,H,W] of the test tiles by gates and a base that have made no step."""
-    before = blank("ear", data, seed, BASE | {"mask": mask})
+    _, before = run("ear", data, BASE | {"mask": mask} | NO_STEP, seed)
     return untrained("fader", data, seed, GATES, before)[data.splits == "test"]
 
 
