@@ -13,13 +13,24 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
-from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Map, Predictions, Scope
+from core.artifacts import (
+    AnomalyMaps,
+    Artifact,
+    Clusters,
+    Embedding,
+    Images,
+    Map,
+    Predictions,
+    Scope,
+)
 from core.data.dataset import TECHNICAL, Dataset
+from core.imaging.hidden_area import hidden_share
 from core.imaging.palette import OKABE_ITO
 from core.workspace import notes
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
+HIDDEN = "share hidden"  # the column of how much of each picture a run hid from its network
 MANY = 30  # a text column with more different values than this is a name, not a category
 
 
@@ -112,7 +123,7 @@ def _table_columns(data: Dataset) -> list[Column]:
 
 def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
     """Return what a run and the runs built upon it found: clusters, anomaly scores, predicted
-    classes.
+    classes, how much of each picture was hidden.
     """
     found = []
     later = [j for j in ws.runs(job.dataset) if j.on_run == job.id and j.status == "done"]
@@ -203,7 +214,17 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                         "run",
                     )
                 )
+        hidden = hidden_share(ws.artifact(run.id, s) for s in _image_slugs(ws, run))
+        if hidden is not None:
+            rows, share = hidden
+            values = _spread_values(data.rows, rows, share.astype(float))
+            found.append(Column(f"{HIDDEN}{suffix}", values, "amount", "run"))
     return found
+
+
+def _image_slugs(ws: Workspace, run: Job) -> list[str]:
+    """Names of the pictures a run gave."""
+    return [slug for slug in ws.slugs(run.id) if slug.startswith(Images.__name__.lower())]
 
 
 def feature_column(embedding: Embedding, axis: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, shell, state, text
-from app.panels import case_stages, gates, heat, nearest_patches, threshold
+from app.panels import case_stages, gates, heat, hidden_area, nearest_patches, threshold
 from app.panels.gallery import score_of
 from app.panels.inspector import inspector
 from app.pin import pin_button
@@ -52,6 +52,8 @@ with main:
             looked_at = some[np.argmax(scores.score[scores.at(some)])]
         for panel in closer:
             panel.show(scores, context, int(looked_at))
+    if hidden_area.fits(context):
+        hidden_area.show(context)
     shell.show_provenance(context, f"threshold {threshold.threshold_of(scores, context):.3g}")
     test = (
         context.data.part("test").rows
