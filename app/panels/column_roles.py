@@ -4,6 +4,7 @@ which class is normal.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,15 @@ WORDS = {
     "input": "learned from",
     "left out": "kept beside, not learned from",
 }
+COMES_IN = {"keep": "as it is", "remove": "removed", "replace": "with new names"}
+FATE_HELP = "\n\n".join(
+    (
+        "as it is: values are stored as they are",
+        "removed: nothing of the column is stored",
+        "with new names: each value gets a name made with this workspace's key, the same in every"
+        " import",
+    )
+)
 ONCE = ("outcome", "patient", "site", "split")  # roles that one column can have
 TALL = 12  # columns that are shown without scrolling
 NOT_SAID = ""
@@ -29,25 +39,48 @@ NONE = "none"
 
 
 def choose(
-    guesses: list[dict[str, Any]], head: pd.DataFrame, key: str
-) -> tuple[dict[str, str], dict[str, str]]:
-    """The list of columns, doubtful guesses first; gives column -> role of those changed here, and
-    of all.
+    guesses: list[dict[str, Any]],
+    head: pd.DataFrame,
+    key: str,
+    people: list[dict[str, Any]] | None = None,
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """The list of columns, those that may name people and doubtful guesses first; gives column ->
+    role of those changed here, column -> role of all, and column -> fate of those that do not come
+    in as they are. `people`: see `core.data.identifying.list_columns`.
     """
-    ordered = in_order(guesses)
+    of_people = {c["column"]: c for c in people or []}
+    ordered = in_order(guesses, [c for c, p in of_people.items() if p["fate"] != "keep"])
     doubtful = sum(is_doubtful(g) for g in ordered)
+    named = sum(p["fate"] != "keep" for p in of_people.values())
     st.markdown("**What each column is** · press a role to change it")
     if doubtful:
         st.caption(
             f":orange[:material/visibility:] {text.counted(doubtful, 'guess')} in doubt"
             f" stand{'s' if doubtful == 1 else ''} on top; please look."
         )
+    if named:
+        st.caption(
+            f":orange[:material/shield_person:] {text.counted(named, 'column')} seem"
+            f"{'s' if named == 1 else ''} to name people: removed or given new names unless you"
+            " say otherwise under “Comes in”."
+        )
     shown = pd.DataFrame(
         {
             "Column": [g["column"] for g in ordered],
             "Role": [g["role"] for g in ordered],
+            "Comes in": [
+                COMES_IN[of_people.get(g["column"], {"fate": "keep"})["fate"]] for g in ordered
+            ],
             "How sure": [g["words"] for g in ordered],
-            "Why": [g["why"] for g in ordered],
+            "Why": [
+                "; ".join(
+                    [
+                        *([of_people[g["column"]]["why"]] if g["column"] in of_people else []),
+                        g["why"],
+                    ]
+                )
+                for g in ordered
+            ],
             "First values": [
                 (
                     ", ".join(_short(v) for v in head[g["column"]].dropna().head(3))
@@ -72,14 +105,74 @@ def choose(
             "Role": st.column_config.SelectboxColumn(
                 options=list(ROLES), required=True, help=help, width="small"
             ),
+            "Comes in": st.column_config.SelectboxColumn(
+                options=list(COMES_IN.values()), required=True, help=FATE_HELP, width="small"
+            ),
             "How sure": st.column_config.TextColumn(width="small"),
             "Why": st.column_config.TextColumn(width="large"),
         },
     )
     roles = dict(zip(edited["Column"], edited["Role"]))
-    return {
-        g["column"]: roles[g["column"]] for g in ordered if roles[g["column"]] != g["role"]
-    }, roles
+    fates = _fates(edited)
+    for column in fates:  # what does not come in as it is, is not learned from
+        if roles[column] == "input":
+            roles[column] = "left out"
+    changed = {g["column"]: roles[g["column"]] for g in ordered if roles[g["column"]] != g["role"]}
+    changed = {c: role for c, role in changed.items() if fates.get(c) != "remove"}
+    return changed, roles, fates
+
+
+def _fates(edited: pd.DataFrame) -> dict[str, str]:
+    """Column -> fate of the rows that do not come in as they are."""
+    back = {words: fate for fate, words in COMES_IN.items()}
+    chosen = zip(edited["Column"], edited["Comes in"])
+    return {c: back[words] for c, words in chosen if back[words] != "keep"}
+
+
+def choose_fates(people: list[dict[str, Any]], key: str) -> dict[str, str]:
+    """Ask what becomes of columns beside pictures, scans or signals that may name people; gives
+    column -> fate of those that do not come in as they are. Nothing is drawn where there are none.
+    """
+    if not people:
+        return {}
+    st.markdown("**Columns that may name people**")
+    edited = st.data_editor(
+        pd.DataFrame(
+            {
+                "Column": [p["column"] for p in people],
+                "Comes in": [COMES_IN[p["fate"]] for p in people],
+                "Why": [p["why"] for p in people],
+            }
+        ),
+        key=key,
+        hide_index=True,
+        num_rows="fixed",
+        width="stretch",
+        disabled=["Column", "Why"],
+        height=36 * (min(len(people), TALL) + 1) + 2,
+        column_config={
+            "Comes in": st.column_config.SelectboxColumn(
+                options=list(COMES_IN.values()), required=True, help=FATE_HELP, width="small"
+            ),
+        },
+    )
+    return _fates(edited)
+
+
+def clash_of_fates(roles: dict[str, str], fates: dict[str, str]) -> str | None:
+    """Why these columns cannot be removed or renamed, in a sentence."""
+    for column, fate in fates.items():
+        role = roles[column]
+        if fate == "remove" and role in ("outcome", "patient", "site", "split"):
+            return (
+                f"“{column}” is the {role} and cannot be removed: let it come in with new names, or"
+                " give it another role."
+            )
+        if fate == "replace" and role in ("outcome", "split", "time"):
+            return (
+                f"“{column}” is the {role}: with new names it would say nothing; keep it as it is."
+            )
+    return None
 
 
 def _short(value: Any) -> str:
@@ -90,11 +183,14 @@ def is_doubtful(guess: dict[str, Any]) -> bool:
     return str(guess["words"]).startswith("a guess")
 
 
-def in_order(guesses: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Doubtful guesses first, then those that are no inputs, then the inputs; each in the order of
-    the file.
+def in_order(guesses: list[dict[str, Any]], first: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The columns `first`, then doubtful guesses, then those that are no inputs, then the inputs;
+    each in the order of the file.
     """
-    return sorted(guesses, key=lambda g: (not is_doubtful(g), g["role"] == "input"))
+    return sorted(
+        guesses,
+        key=lambda g: (g["column"] not in first, not is_doubtful(g), g["role"] == "input"),
+    )
 
 
 def clash(roles: dict[str, str]) -> str | None:

@@ -11,13 +11,14 @@ import streamlit as st
 
 from app import progress, state, text
 from app.navigation import page
-from app.panels import column_roles, limits_note
+from app.panels import column_roles, import_preview, limits_note
 from app.panels import folders as _folders
 from core import limits
 from core.data.readers.files import cut_suffix
 from core.io.files import remove
 from core.jobs import queue, reconciling
-from core.workspace import uploads
+from core.jobs.import_preview import list_entries
+from core.workspace import notes, uploads
 from core.workspace.catalogue import Job
 from core.workspace.import_request import REQUEST
 
@@ -38,7 +39,6 @@ READ_AS = {
     "fasta": "FASTA",
     "parquet": "Parquet",
 }
-LOOK = "The first look"
 FROM = {"files": "Files or a zip", "folder": "A whole folder", "here": "On this machine"}
 
 
@@ -153,7 +153,7 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
             _forget(waiting)
             st.rerun()
     version = waiting.hash if waiting else str(path.stat().st_mtime_ns)
-    seen = state.attempt(_preview, str(path), version, "auto", source)
+    seen = state.attempt(import_preview.look, str(path), version, "auto", source)
     if seen is None:
         return
     take = "auto"
@@ -165,7 +165,7 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
             format_func=lambda k: text.counted(several[k], f"{READ_AS.get(k, k)} file"),
             horizontal=True,
         )
-        seen = state.attempt(_preview, str(path), version, take, source)
+        seen = state.attempt(import_preview.look, str(path), version, take, source)
         if seen is None:
             return
     if "slow" in seen:
@@ -181,6 +181,7 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
         beside = text.counted(seen.get("outlines", 0), "file") + " of contours, which become masks"
         found = text.counted(seen["files"], READ_AS[seen["kind"]] + " file")
         st.caption(f"Found: {found}{', ' + beside if seen.get('outlines') else ''}.")
+    import_preview.pictures(seen)
     if "head" in seen:
         types = seen.get("types", {})
         whole = (
@@ -238,13 +239,13 @@ def _form(
             }.get,
             horizontal=True,
         )
-    wrong = None
+    wrong, people = None, seen.get("columns of people", [])
     if guesses and "head" in seen and not (seen.get("series") and options["series"] == "auto"):
-        options["roles"], roles = column_roles.choose(
-            guesses, seen["head"], f"roles-{version}-{take}"
+        options["roles"], roles, fates = column_roles.choose(
+            guesses, seen["head"], f"roles-{version}-{take}", people
         )
         options["looked"] = {g["column"]: g["role"] for g in guesses}
-        wrong = column_roles.clash(roles)
+        wrong = column_roles.clash(roles) or column_roles.clash_of_fates(roles, fates)
         if odd := column_roles.odd_patients(roles, seen.get("classes", {})):
             st.warning(text.label(odd, 240))
         label = next((c for c, role in roles.items() if role == "outcome"), "none")
@@ -260,6 +261,7 @@ def _form(
             st.caption(f"{where}: {', '.join(found[:8])}; change it below.")
         label, more = _asked(columns)
         options |= more
+        fates = column_roles.choose_fates(people, f"fates-{version}-{take}")
     outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")
     chosen = {"auto-detect": "folder" if "folder" in seen.get("classes", {}) else outcome}.get(
         label, label
@@ -282,9 +284,21 @@ def _form(
                 " scans."
             ),
         )
+    for fate in ("remove", "replace"):
+        options[fate] = [c for c, f in fates.items() if f == fate]
+    st.divider()
+    entries = list_entries(seen, fates)
+    options["accepted"] = import_preview.accept(entries, seen, f"{version}-{take}")
     if wrong:
         st.warning(text.label(wrong, 240))
-    if st.button("Import", type="primary", key=f"import-{token}", disabled=wrong is not None):
+    if st.button(
+        "Import",
+        type="primary",
+        key=f"import-{token}",
+        disabled=wrong is not None or options["accepted"] is None,
+        help=None if options["accepted"] else "Accept the list above first.",
+    ):
+        notes.save_author(state.workspace(), options["accepted"]["by"])
         job = state.attempt(
             queue.import_data,
             state.workspace(),
@@ -296,6 +310,7 @@ def _form(
         )
         if job is not None:
             state.pressed("import")
+            import_preview.forget()
             st.session_state["upload"] = None
             st.session_state["importing"] = job.id
             st.rerun()
@@ -328,23 +343,8 @@ def _asked(columns: list[str]) -> tuple[str, dict[str, Any]]:
     }
 
 
-@st.cache_data(max_entries=4, show_spinner="Looking at the first lines")
-def _preview(path: str, version: str, take: str, called: str) -> dict[str, Any]:
-    """What the first look found; {"slow": why} when it was given up for time or memory, which the
-    import may well have.
-    """
-    from core import sandbox
-    from core.errors import UserError
-
-    try:
-        return sandbox.run("core.data.readers:preview", Path(path), take, called, what=LOOK)
-    except UserError as e:
-        if str(e).startswith(LOOK):
-            return {"slow": str(e)}
-        raise
-
-
 def _forget(waiting: uploads.Upload) -> None:
+    import_preview.forget()
     remove(waiting.folder)
     st.session_state["upload"] = None
 

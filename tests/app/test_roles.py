@@ -85,7 +85,7 @@ def test_sixty_columns_are_listed_and_the_normal_class_is_asked() -> None:
             for c in names
         ]
         guesses[7] |= {"role": "outcome", "words": "a guess"}
-        changed, roles = column_roles.choose(
+        changed, roles, _ = column_roles.choose(
             guesses, pd.DataFrame({c: [1.5, 2.0] for c in names}), "k"
         )
         st.caption(f"changed {len(changed)} of {len(roles)}")

@@ -6,7 +6,9 @@ All of it comes in, or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from core import limits
-from core.data import deidentify
+from core.data import deidentify, identifying
 from core.data.dataset import TECHNICAL, Dataset
 from core.data.normal import make_normal_entries
 from core.data.readers import (
@@ -66,6 +68,9 @@ def read(
     roles: dict[str, str] | None = None,
     looked: dict[str, str] | None = None,
     normal: str = "",
+    remove: Sequence[str] = (),
+    replace: Sequence[str] = (),
+    accepted: dict[str, Any] | None = None,
 ) -> Dataset:
     """Read a file, zip or folder into a Dataset (not stored yet).
 
@@ -89,6 +94,7 @@ def read(
     members, others = keep_kind(members, take, path.name)
     members, joined = label_files.join_label_files(members)
     label, group, domain, told = merge_asked_roles(label, group, domain, roles or {})
+    identifying.check_fates(remove, replace, told)
     asked = Asked(
         label,
         group,
@@ -103,6 +109,8 @@ def read(
     called = "What you brought" if any(dicom.is_dicom(m) for m in members) else path.name
     reader, used, aside = choose_reader(members, called, asked, series)
     _check_asked(asked, reader is tables.read, called)
+    if reader is tables.read:  # what goes is not learned from
+        asked = dataclasses.replace(asked, roles=dict.fromkeys(remove, "left out") | told)
     try:
         draft = reader(used, asked)
     except MemoryError:
@@ -124,6 +132,20 @@ def read(
         **draft.card,
     }
     table = deidentify.rename_values(table, card.pop("names", {}))
+    if remove or replace:
+        beside = () if reader is tables.read else set(map(str, table.columns))
+        gone, new = ([c for c in names if not beside or c in beside] for names in (remove, replace))
+        table = identifying.deidentify_columns(table, found, draft.features, gone, new, asked.key)
+        identifying.forget_columns(card, remove)
+        card["columns"] = {"removed": list(remove), "replaced": list(replace)}
+        card["rules"] = [*card.get("rules", []), *identifying.describe_fates(remove, replace)]
+    if accepted:
+        card["accepted"] = identifying.make_acceptance(
+            accepted.get("by", ""),
+            accepted.get("at", ""),
+            accepted.get("list", []),
+            accepted.get("looked", ""),
+        )
     if joined:
         card["rules"] = [*joined, *card.get("rules", [])]
     left_out = [*aside, *others, *card.pop("left out", [])]
@@ -196,6 +218,63 @@ def _missing_values(table: pd.DataFrame) -> dict[str, int]:
     return {str(c): int(k) for c, k in counts.items() if k and c not in TECHNICAL}
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What a look before the import is about: `used` are the files that `reader` takes of all
+    `members` at the path (None and [] where a person has to choose first), `found` what is known so
+    far of their kinds (see `preview`), `called` what they are called in messages.
+    """
+
+    called: str
+    asked: Asked
+    found: dict[str, Any]
+    members: list[Member]
+    reader: Any = None
+    used: list[Member] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """Of the files that are read; "" where none was chosen."""
+        return str(self.found.get("kind", ""))
+
+
+def choose_members(
+    path: Path,
+    take: str = "auto",
+    called: str = "",
+    said: dict[str, Any] | None = None,
+    watch: Callable[[Member], Member] = lambda member: member,
+) -> Chosen:
+    """Return which files at `path` an import would read, and how; arguments as of `preview`.
+    `watch`: is given each file before it is opened for what it holds. UserError as of `read`.
+    """
+    called = called or Path(path).name
+    said = said or {}
+    members = [
+        watch(packed_tables.unpack_table(m))
+        for m in nifti_file.join_pairs(collect(Path(path), called))
+    ]
+    several = count_kinds(members)
+    found: dict[str, Any] = {"kinds": dict(several.most_common())} if len(several) > 1 else {}
+    usual = find_usual_kind(members) if found and take == "auto" else ""
+    label, group, domain, told = merge_asked_roles(
+        said.get("label", "auto"), said.get("group"), said.get("domain"), said.get("roles", {})
+    )
+    asked = Asked(label, group, domain, said.get("text"), roles=told)
+    if usual:
+        found["usual"] = usual
+    elif found and take == "auto":
+        return Chosen(called, asked, found, members)
+    members, _ = keep_kind(members, take, called)
+    members, _ = label_files.join_label_files(members)
+    if not members:
+        return Chosen(called, asked, found, members)
+    reader, used, _ = choose_reader(members, called, asked, said.get("series", "auto"))
+    if used:
+        found |= {"kind": identify_kind(used[0]), "files": len(used)}
+    return Chosen(called, asked, found, members, reader, used)
+
+
 def preview(
     path: Path, take: str = "auto", called: str = "", said: dict[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -205,37 +284,21 @@ def preview(
     label, group, domain and roles, as for `read`.
 
     files: how many files are read; outlines: how many files of outlines lie beside DICOM. columns,
-    head (5 lines), "series" when the tables are recordings, and for tables types (column:
+    head (10 lines), "series" when the tables are recordings, and for tables types (column:
     "numbers", "words (5 different)", "dates", "text" …), looked (rows these are by), whole (whether
     that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
     guesses: for tables, the guessed role of each column (`core.data.role_guess.Guess`) with
     "words", how sure that is; classes: for columns of few values, and for pictures in folders
     ("folder"), the words there are; sizes: of pictures in folders, how many lie in each.
     """
-    called = called or Path(path).name
-    said = said or {}
-    members = [
-        packed_tables.unpack_table(m) for m in nifti_file.join_pairs(collect(Path(path), called))
-    ]
-    several = count_kinds(members)
-    found: dict[str, Any] = {"kinds": dict(several.most_common())} if len(several) > 1 else {}
-    usual = find_usual_kind(members) if found and take == "auto" else ""
-    if usual:
-        found["usual"] = usual
-    elif found and take == "auto":
+    return describe_members(choose_members(path, take, called, said))
+
+
+def describe_members(chosen: Chosen) -> dict[str, Any]:
+    """Return what `preview` gives of files that were chosen."""
+    found, reader, used, asked = dict(chosen.found), chosen.reader, chosen.used, chosen.asked
+    if reader is None:
         return found
-    members, _ = keep_kind(members, take, called)
-    members, _ = label_files.join_label_files(members)
-    label, group, domain, told = merge_asked_roles(
-        said.get("label", "auto"), said.get("group"), said.get("domain"), said.get("roles", {})
-    )
-    asked = Asked(label, group, domain, said.get("text"), roles=told)
-    reader, used, _ = (
-        choose_reader(members, called, asked, said.get("series", "auto"))
-        if members
-        else (None, [], [])
-    )
-    found |= {"kind": identify_kind(used[0]), "files": len(used)} if used else {}
     if reader in (tables.read, time_tables.read):
         return (
             found
@@ -246,7 +309,7 @@ def preview(
         table = fasta.read(used, Asked()).table
         return found | {
             "columns": [str(c) for c in table.columns if c not in ("file", "sequence")],
-            "head": table.drop(columns=["sequence"]).head(5),
+            "head": table.drop(columns=["sequence"]).head(tables.HEAD_ROWS),
         }
     if reader is images.read:
         return found | images.preview_images(used, asked)
@@ -255,7 +318,7 @@ def preview(
     if isinstance(reader, partial) and reader.func is read_with_sheets:
         seen = tables.preview_tables(reader.args[1][:1], asked, inputs=False)
         found |= {k: seen[k] for k in ("columns", "guesses", "classes")}
-    drawn = contours.find_outline_files(members) if found.get("kind") == "dicom" else []
+    drawn = contours.find_outline_files(chosen.members) if found.get("kind") == "dicom" else []
     if drawn:
         found["outlines"] = len(drawn)
     if found.get("kind") == "dicom" and asked.label == "folder":

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ def read(
     and dropped, then each file is decoded, fitted and let go. The card's "names" are the new names,
     for the caller to put in once tables beside the scans were joined by the old ones.
     """
-    found = _read_headers(members, asked)
+    found = read_headers(members, asked)
     beside = [*(laid or []), *_find_given_masks(asked)]
     found.laid = [m for m in beside if nifti_file.is_nifti(m)]
     found.painted = [m for m in beside if not nifti_file.is_nifti(m)]
@@ -122,14 +122,22 @@ def _bare(head: bytes) -> bool:
     return (little and (kind or (0 < head[4] <= 64 and head[5:8] == b"\0\0\0"))) or (big and kind)
 
 
-def _read_headers(members: list[Member], asked: Asked, alone: bool = False) -> Found:
-    """`alone`: there are segmentation objects only, which are the pictures then."""
+def read_headers(
+    members: list[Member],
+    asked: Asked,
+    alone: bool = False,
+    looked: Sequence[int] | None = None,
+) -> Found:
+    """Return what the headers of the files say. `alone`: there are segmentation objects only, which
+    are the pictures then. `looked`: positions of the only files to look at (all by default).
+    """
     files: dict[int, File] = {}
     tags: Counter[int] = Counter()
     numbers: dict[str, dict[str, int]] = {"patient": {}, "series": {}}
     turns: dict[tuple[int, tuple[float, ...]], int] = {}
     frames, without, segs, uids = [], [], [], {}
-    for at, m in enumerate(members):
+    for at in range(len(members)) if looked is None else looked:
+        m = members[at]
         called = describe_place(at, len(members))
         try:
             header, layout = dicom_file.read_header(m, called)
@@ -167,7 +175,7 @@ def _read_headers(members: list[Member], asked: Asked, alone: bool = False) -> F
         ]
         frames = slices
     if not frames and segs:
-        return _read_headers(members, asked, alone=True)
+        return read_headers(members, asked, True, looked)
     if not frames:
         kind = f": a {without[0][1]}" if without[0][1] else ""
         more = f", like the {len(without) - 1} files beside it" if len(without) > 1 else ""

@@ -52,7 +52,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         inside = collect(asked.masks)
     if not files:
         raise UserError("There are masks but no pictures beside them.")
-    files, paged = _pages(files)
+    files, paged = split_pages(files)
     looked, values = _look_at_all(files, asked)
     shapes = [look.size for look in looked]
     side, rule = choose_common_size(shapes)
@@ -75,7 +75,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         asked.report(2 * len(files), 2 * len(files))
     else:  # read when they are stored
         samples[:: max(1, len(files) // LOOKED)]
-    table, roles, people = _by_folder(files, asked)
+    table, roles, people = read_folders(files, asked)
     if sheets:
         table = _with_sheet(table, sheets)
     masks, table, more, said = picture_masks.join_masks(
@@ -146,7 +146,7 @@ def preview_images(members: list[Member], asked: Asked) -> dict[str, Any]:
 
     sheets = [m for m in members if m.name.lower().endswith(tables.SHEETS)]
     files = picture_masks.split_off_masks([m for m in members if m not in sheets])[0]
-    table, roles, _ = _by_folder(files, asked)
+    table, roles, _ = read_folders(files, asked)
     found: dict[str, Any] = {"files": len(files)}
     if "label" in roles:
         sizes = Counter(table["label"])
@@ -242,7 +242,7 @@ def _channels(files: list[Member], looked: list[Look]) -> int:
     return channels
 
 
-def _pages(files: list[Member]) -> tuple[list[Member], bool]:
+def split_pages(files: list[Member]) -> tuple[list[Member], bool]:
     """Return the pages of a TIFF that came alone as pictures of their own, and whether that is so;
     else the files as they are, as with pages of several sizes (the levels of a slide).
     """
@@ -265,7 +265,9 @@ def _large(looked: list[Look], n: int) -> bool:
     return n * min(CAP, max(looked[0].size)) ** 2 > limits.IN_MEMORY
 
 
-def _by_folder(files: list[Member], asked: Asked) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+def read_folders(
+    files: list[Member], asked: Asked
+) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """Return the table of pictures with what their folders say (see `add_folder_classes`), its
     roles, and rules in words. Folders called after patients who are counted (patient07,
     TCGA_CS_4941) are no classes, unless they are asked for and lie in no other: pictures in one are

@@ -10,7 +10,7 @@ import io
 import re
 import zipfile
 from dataclasses import asdict, replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,7 @@ X_NAMES = (
 Y_NAMES = ("y", "labels", "label", "target", "targets")
 MASK_NAMES = ("mask", "masks", "lesion_mask", "segmentation")
 PARTS = ("train", "val", "test")
+FIRST_BYTES = 64 << 20  # of samples that are read before the import
 WORD = r"train|training|tr|val|valid|validation|dev|test"
 PART = re.compile(rf"(?P<a>[a-z]+[_\-. ]?|)(?P<part>{WORD})(?P<b>[_\-. ]?[a-z]*)")
 # samples, masks, columns, left out
@@ -311,6 +312,62 @@ def preview_arrays(member: Member, asked: Asked) -> dict[str, Any]:
         "guesses": [asdict(g) | {"words": g.in_words} for g in guesses],
         "classes": list_classes(table),
     }
+
+
+def read_first_samples(member: Member, most: int) -> tuple[Dataset | None, int]:
+    """Return at most so many first samples of the array that would be read, without their columns,
+    and how many there are; of the array no more bytes are unpacked. None where these cannot be cut
+    off (column-major arrays). UserError as of `read`, for what the first samples show.
+    """
+    data = member.load()
+    if data[:6] == b"\x93NUMPY":
+        x, n = _first_of(io.BytesIO(data), most)
+        return (None if x is None else _dataset(x, None, {}, member.name, "x")), n
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            shapes: dict[str, np.ndarray] = {}
+            for info in archive.infolist():
+                with archive.open(info) as f:
+                    shape, _ = read_header(f)
+                # an array of that shape that takes no memory
+                shapes[info.filename.removesuffix(".npy")] = np.broadcast_to(np.uint8(0), shape)
+            found = {k.lower(): k for k in shapes}
+            parted = "train_images" in found or _name_parts(found)
+            key = found["train_images"] if parted else _key(shapes, found, member.name)
+            kinds = {k: v for k, v in found.items() if k in (f"{s}_images" for s in PARTS)}
+            n = sum(len(shapes[k]) for k in kinds.values()) if parted else len(shapes[key])
+            with archive.open(f"{key}.npy") as f:
+                x, _ = _first_of(f, most)
+    except UserError:
+        raise
+    except Exception:  # as in `load_arrays`
+        raise UserError(
+            f"{member.name} is not a whole npz file; it may have been cut off."
+        ) from None
+    return (None if x is None else _dataset(x, None, {}, member.name, key)), n
+
+
+def _first_of(f: IO[bytes], most: int) -> tuple[np.ndarray | None, int]:
+    """Return the first rows of a .npy stream, and how many rows there are; None for other than
+    plain numbers in rows, one row after the other.
+    """
+    version = np.lib.format.read_magic(f)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, columns_first, dtype = read(f)
+    if len(shape) < 2 or columns_first or dtype.kind not in "biuf":
+        return None, shape[0] if shape else 0
+    rows = min(most, shape[0])
+    size = int(np.prod(shape[1:], dtype=object)) * dtype.itemsize
+    rows = min(rows, FIRST_BYTES // max(1, size))
+    if rows < 1:
+        return None, shape[0]
+    raw = f.read(rows * size)
+    x = np.frombuffer(raw, dtype).reshape(rows, *shape[1:])
+    return x.astype(dtype.newbyteorder("="), copy=False), shape[0]
 
 
 def _outlines(member: Member) -> dict[str, np.ndarray]:

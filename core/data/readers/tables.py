@@ -55,6 +55,7 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
 SHEETS = (".csv", ".tsv", *packed_tables.SUFFIXES)  # tables beside pictures
 RELATED = 12  # tables of which the first lines of all are looked at before import
 WHO = "patient"  # the column made of ids of visits
+HEAD_ROWS = 10  # lines of a table that are shown before the import
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
@@ -170,7 +171,7 @@ def _card(found: Whole) -> dict[str, Any]:
 def preview_tables(
     members: list[Member], asked: Asked | None = None, inputs: bool = True
 ) -> dict[str, Any]:
-    """First lines before import, from the first file's first bytes only: `columns`, `head` (5
+    """First lines before import, from the first file's first bytes only: `columns`, `head` (10
     rows), `types` (what each column seems to be, by the rows looked at), `looked` (how many rows
     that were) and `whole` (whether these are all there are); `guesses` and `classes` as in
     `preview`. `inputs`: whether the columns are what is learned from.
@@ -194,7 +195,7 @@ def preview_tables(
         "guesses": [asdict(g) | {"words": g.in_words} for g in guesses],
         "classes": list_classes(frame),
         "columns": [str(c) for c in frame.columns],
-        "head": frame.head(5),
+        "head": frame.head(HEAD_ROWS),
         "types": {str(c): describe_type(frame[c]) for c in frame.columns},
         "looked": len(frame),
         "whole": all(r.whole for r in few) and len(joined) == len(members) - len(few) + 1,
