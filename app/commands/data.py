@@ -98,13 +98,46 @@ def add(
             help="The label of the cases that are normal, or none; guessed by its word otherwise."
         ),
     ] = "",
+    remove: Annotated[
+        list[str],
+        typer.Option(help="A column that is not to come in. May be given several times."),
+    ] = [],  # noqa: B006 - typer's way
+    replace: Annotated[
+        list[str],
+        typer.Option(
+            help=(
+                "A column whose values get new names, the same in every import here. May be given"
+                " several times."
+            )
+        ),
+    ] = [],  # noqa: B006 - typer's way
+    keep: Annotated[
+        list[str],
+        typer.Option(
+            help=(
+                "A column that comes in as it is although the list that is accepted says otherwise."
+                " May be given several times."
+            )
+        ),
+    ] = [],  # noqa: B006 - typer's way
+    accept: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=(
+                "Accept the list that --dry-run prints, of what is removed, replaced and kept: it"
+                " is carried out, and kept with this name and the time."
+            ),
+        ),
+    ] = "",
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
             help=(
-                "Import nothing; show what each column would be taken for, how sure that is, and"
-                " why."
+                "Import nothing; print what a first look finds: what each column would be taken"
+                " for, how sure that is and why, and the list of what is removed, replaced and"
+                " kept."
             ),
         ),
     ] = False,
@@ -126,12 +159,17 @@ def add(
         "series": series,
         "roles": _roles(role),
     }
+    fates = dict.fromkeys(keep, "keep") | dict.fromkeys(remove, "remove")
+    fates |= dict.fromkeys(replace, "replace")
     if dry_run:
-        found = _looked(path, take, said, normal)
+        found = _looked(path, take, said, normal, fates)
         say(found, _looked_words(found), json)
         return
     ws = workspace()
+    accepted = _accepted(path, take, said, accept, fates) if accept.strip() else None
     options = said | {
+        **{f: [c for c, chosen in fates.items() if chosen == f] for f in ("remove", "replace")},
+        "accepted": accepted,
         "masks": masks and masks.absolute(),
         "stack": stack,
         "take": take,
@@ -177,16 +215,61 @@ def _roles(given: list[str]) -> dict[str, str]:
     return roles
 
 
-def _looked(path: Path, take: str, said: dict[str, Any], normal: str) -> dict[str, Any]:
-    """The first look at `path` as plain values: nothing is imported."""
+def _look(path: Path, take: str, said: dict[str, Any]) -> dict[str, Any]:
+    """The first look at `path`; UserError where there is nothing, or it cannot be looked at."""
     from core import sandbox
-    from core.data.normal import guess_normal
+    from core.jobs.import_preview import LOOK
 
     if not path.exists():
         raise UserError(f"There is no file or folder {path.name}.")
-    seen = sandbox.run(
-        "core.data.readers:preview", path.absolute(), take, path.name, said, what="The first look"
+    called = path.name
+    seen: dict[str, Any] = sandbox.run(
+        LOOK, path.absolute(), take, called, said, what="The first look"
     )
+    return seen
+
+
+def _accepted(
+    path: Path, take: str, said: dict[str, Any], name: str, fates: dict[str, str]
+) -> dict[str, Any]:
+    """What the card keeps of the list that is accepted; `fates` is completed by what it proposes.
+    UserError where files of several kinds lie there and none is chosen.
+    """
+    from datetime import UTC, datetime
+
+    from core.jobs.import_preview import describe_cost, list_entries
+
+    seen = _look(path, take, said)
+    if "kind" not in seen:
+        raise UserError("There is no list to accept yet: say which files to take with --format.")
+    for c in seen.get("columns of people", []):
+        fates.setdefault(c["column"], c["fate"])
+    return {
+        "by": name,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "list": list_entries(seen, fates),
+        "looked": describe_cost(seen["cost"]),
+    }
+
+
+def _looked(
+    path: Path, take: str, said: dict[str, Any], normal: str, fates: dict[str, str]
+) -> dict[str, Any]:
+    """The first look at `path` as plain values: nothing is imported."""
+    from core.data.normal import guess_normal
+    from core.jobs.import_preview import describe_cost, list_entries
+
+    seen = _look(path, take, said)
+    people = seen.pop("columns of people", [])
+    entries = list_entries(
+        {**seen, "columns of people": people},
+        {c["column"]: c["fate"] for c in people} | fates,
+    )
+    seen["identifying"] = entries if "kind" in seen else []
+    seen["cost"]["words"] = describe_cost(seen["cost"])
+    seen["pictures"] = [
+        {"title": p["title"], "words": p["words"]} for p in seen.get("pictures", [])
+    ]
     head = seen.pop("head", None)
     types = seen.pop("types", {})
     guesses = seen.pop("guesses", [])
@@ -229,6 +312,8 @@ def _looked(path: Path, take: str, said: dict[str, Any], normal: str) -> dict[st
 
 
 def _looked_words(found: dict[str, Any]) -> str:
+    from core.data.identifying import describe_entries
+
     lines = [f"{found['source']}: {found.get('kind', 'files')}; nothing is imported."]
     if several := found.get("kinds"):
         lines.append(
@@ -255,6 +340,13 @@ def _looked_words(found: dict[str, Any]) -> str:
     if found.get("normal"):
         lines.append(f"  normal class: {found['normal']['class']} ({found['normal']['why']})")
     lines += [f"  rule: {rule}" for rule in found.get("rules", [])]
+    lines += [f"  to be seen: {p['title']} {p['words']}" for p in found["pictures"]]
+    lines += [f"  note: {note}" for note in found.get("notes", [])]
+    if found["identifying"]:
+        lines.append("What could say who somebody is (--accept NAME accepts it, --json has all):")
+        of = describe_entries(found["identifying"])
+        lines += [f"  {happens}: {words}" for happens, words in of.items()]
+    lines.append(found["cost"]["words"])
     return "\n".join(lines)
 
 

@@ -106,7 +106,7 @@ def choose(
                 options=list(ROLES), required=True, help=help, width="small"
             ),
             "Comes in": st.column_config.SelectboxColumn(
-                options=list(COMES_IN.values()), required=True, help=FATE_HELP, width="small"
+                options=list(COMES_IN.values()), required=True, help=FATE_HELP, width=130
             ),
             "How sure": st.column_config.TextColumn(width="small"),
             "Why": st.column_config.TextColumn(width="large"),

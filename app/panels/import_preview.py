@@ -20,7 +20,7 @@ from core.jobs.import_preview import LOOK, describe_cost
 from core.workspace import notes
 
 NAMED = "The first look"
-ACCEPT = "I have read this and accept it"
+ACCEPT = "Accept and import"
 LINES = {
     "removed": (":material/delete:", "Removed"),
     "replaced": (":material/swap_horiz:", "Replaced"),
@@ -66,8 +66,9 @@ def pictures(seen: dict[str, Any]) -> None:
 
 
 def accept(entries: list[dict[str, str]], seen: dict[str, Any], key: str) -> dict[str, Any] | None:
-    """The list in four lines and whole, and the box that accepts it; gives what the card keeps of
-    that, None until it is ticked. Another list has another box: it is to be accepted anew.
+    """The list in four lines and whole, and the name of who accepts it by the press that imports;
+    gives what the card keeps of that. Where something was found that stays in the pictures, a box
+    asks whether that is known: None until it is ticked. Another list has another box.
     """
     st.markdown("**Before it comes in: what could say who somebody is**")
     for happens, words in describe_entries(entries).items():
@@ -76,19 +77,27 @@ def accept(entries: list[dict[str, str]], seen: dict[str, Any], key: str) -> dic
     if len(entries) > 6:
         with st.expander(f"The whole list, {len(entries):,} entries"):
             privacy.entries(entries)
-    st.caption(privacy.CAVEAT)
-    stamp = hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()[:12]
-    left, right = st.columns([3, 2], vertical_alignment="center")
-    ticked = left.checkbox(ACCEPT, key=f"accept-{key}-{stamp}")
-    author = right.text_input(
+    st.caption(
+        f"{privacy.CAVEAT} “{ACCEPT}” accepts this list; it is kept with the data, with your name"
+        " and the time."
+    )
+    staying = [e["what"] for e in entries if e["happens"] == "not removed" and e["found"]]
+    known = True
+    if staying:
+        stamp = hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()[:12]
+        known = st.checkbox(
+            f"I know that these files may show {text.label(' and '.join(staying), 200)}",
+            key=f"known-{key}-{stamp}",
+        )
+    author = st.text_input(
         "Your name",
         notes.load_author(state.workspace()),
         max_chars=60,
-        placeholder="your name, kept with the acceptance",
-        label_visibility="collapsed",
+        placeholder="not said",
         key=f"accept-by-{key}",
+        width=300,
     )
-    if not ticked:
+    if not known:
         return None
     return {
         "by": author or "",

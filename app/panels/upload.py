@@ -4,6 +4,7 @@ an import that goes on when the browser is closed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -259,7 +260,7 @@ def _form(
         ]:
             where = "In the file" if seen.get("kind") == "npz" else "In the table beside"
             st.caption(f"{where}: {', '.join(found[:8])}; change it below.")
-        label, more = _asked(columns)
+        label, more = _asked(columns, {g["role"]: g["column"] for g in guesses}, seen)
         options |= more
         fates = column_roles.choose_fates(people, f"fates-{version}-{take}")
     outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")
@@ -286,17 +287,16 @@ def _form(
         )
     for fate in ("remove", "replace"):
         options[fate] = [c for c, f in fates.items() if f == fate]
-    st.divider()
     entries = list_entries(seen, fates)
     options["accepted"] = import_preview.accept(entries, seen, f"{version}-{take}")
     if wrong:
         st.warning(text.label(wrong, 240))
     if st.button(
-        "Import",
+        import_preview.ACCEPT,
         type="primary",
         key=f"import-{token}",
         disabled=wrong is not None or options["accepted"] is None,
-        help=None if options["accepted"] else "Accept the list above first.",
+        help=None if options["accepted"] else "Tick the box above first.",
     ):
         notes.save_author(state.workspace(), options["accepted"]["by"])
         job = state.attempt(
@@ -316,15 +316,23 @@ def _form(
             st.rerun()
 
 
-def _asked(columns: list[str]) -> tuple[str, dict[str, Any]]:
+def _asked(
+    columns: list[str], guessed: dict[str, str], seen: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """Label, patient and site of what is no table: the label as chosen, and the options of the
-    import.
+    import. `guessed`: role -> column, shown as what auto-detect would take.
     """
+    by_folder = "folder" if "folder" in seen.get("classes", {}) else ""
+
+    def shown(found: str | None) -> Callable[[str], str]:
+        guess = f": {text.plain(found, 40)} (a guess)" if found else ""
+        return lambda one: f"auto-detect{guess}" if one == "auto-detect" else text.plain(one)
+
     a, b, c = st.columns(3)
     label = a.selectbox(
         "Label",
         ["auto-detect", "none", *columns] if columns else ["auto-detect", "folder", "none"],
-        format_func=text.plain,
+        format_func=shown(by_folder or guessed.get("outcome")),
         help=(
             "What is known about each case, e.g. the diagnosis. “folder”: the sub-folder is the"
             " class."
@@ -333,10 +341,12 @@ def _asked(columns: list[str]) -> tuple[str, dict[str, Any]]:
     group = b.selectbox(
         "Patient",
         ["auto-detect", *columns],
-        format_func=text.plain,
+        format_func=shown(guessed.get("patient")),
         help="All cases of one patient stay in the same part of the split.",
     )
-    domain = c.selectbox("Site or scanner", ["auto-detect", *columns], format_func=text.plain)
+    domain = c.selectbox(
+        "Site or scanner", ["auto-detect", *columns], format_func=shown(guessed.get("site"))
+    )
     options = {"label": {"auto-detect": "auto"}.get(label, label)}
     return label, options | {
         k: v for k, v in (("group", group), ("domain", domain)) if v != "auto-detect"

@@ -52,11 +52,15 @@ MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[a-z]{2,}", re.I)
 # tags whose values live on under new names
 REPLACED = {
     "PatientID": "by a new id, the same in every import of this workspace",
-    "PatientName": "by the new id of the patient",
     "SeriesInstanceUID": "by a new name of the series",
-    "StudyDate": "by a date moved back by days of the patient's own; intervals stay true",
+    "StudyDate": "by a date moved back by days of the patient's own",
 }
 FREE = "free text"
+_TELLING = (
+    "PatientName Birth Institution Physician Operator Address Phone Accession Patient Station Study"
+    " Date Time UID"
+)
+FIRST = tuple(_TELLING.split())  # parts of keywords, those that tell most of a person first
 
 
 def find_identifying(name: str, values: Sequence[Any] = ()) -> str | None:
@@ -88,16 +92,21 @@ def propose_fate(role: str, why: str | None) -> str:
 
 
 def list_columns(
-    guesses: Sequence[Mapping[str, Any]], head: pd.DataFrame | None, types: Mapping[str, str]
+    columns: Sequence[str],
+    guesses: Sequence[Mapping[str, Any]],
+    head: pd.DataFrame | None,
+    types: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-    """Return {"column", "role", "why", "fate"} of each column that may point at a person: `fate` is
-    what is proposed. Patients, dates and free text are among them, and proposed to be kept.
+    """Return {"column", "role", "why", "fate"} of each of the columns that may point at a person:
+    `fate` is what is proposed. Patients, dates and free text are among them, and proposed to be
+    kept. guesses, head, types: as of `core.data.readers.preview`; columns without a guess are only
+    kept beside.
     """
+    roles = {str(g["column"]): str(g["role"]) for g in guesses}
     found = []
-    for g in guesses:
-        column = str(g["column"])
+    for column in map(str, columns):
         seen = [] if head is None or column not in head else head[column].dropna().tolist()
-        why, role = find_identifying(column, seen), str(g["role"])
+        why, role = find_identifying(column, seen), roles.get(column, "left out")
         said = why
         if said is None and role == "patient":
             said = "ids of patients"
@@ -126,8 +135,8 @@ def column_entries(
     ]
     rest = all_columns - len(named)
     if rest > 0:
-        one = "column" if rest == 1 else "columns"
-        entries.append(_entry(f"{rest:,} further {one}", "column", "kept", "", "as they are"))
+        one, how = ("column", "as it is") if rest == 1 else ("columns", "as they are")
+        entries.append(_entry(f"{rest:,} further {one}", "column", "kept", "", how))
     return entries
 
 
@@ -143,7 +152,7 @@ def dicom_entries(
         for word, how in REPLACED.items()
         if word in removed
     ]
-    told = sorted((w for w in removed if w not in REPLACED), key=lambda w: (not _personal(w), w))
+    told = sorted((w for w in removed if w not in REPLACED), key=lambda w: (_rank(w), w))
     entries += [
         _entry(word, "header", "removed", f"{removed[word]:,} of {looked:,} files") for word in told
     ]
@@ -169,10 +178,9 @@ def dicom_entries(
 FACE = "a face can be drawn again from the slices"
 
 
-def _personal(word: str) -> bool:
-    lower = word.lower()
-    parts = ("name", "patient", "birth", "address", "institution", "phone", "date", "physician")
-    return any(part in lower for part in parts)
+def _rank(word: str) -> int:
+    """Return the place of a keyword among those that go: what names people stands first."""
+    return next((k for k, part in enumerate(FIRST) if part in word), len(FIRST))
 
 
 def nifti_entries(texts: Sequence[Sequence[str]], names: Sequence[str]) -> list[dict[str, str]]:
@@ -395,4 +403,5 @@ def make_acceptance(
     }
 
 
+JOINING = _entry("the column that joins the table to the scans", "column", "removed", "")
 ENTRY = ("what", "where", "happens", "found", "why")

@@ -41,7 +41,10 @@ def look(
     if chosen.reader is not None:
         found |= _pictures(chosen, meter)
         found["columns of people"] = identifying.list_columns(
-            found.get("guesses", []), found.get("head"), found.get("types", {})
+            found.get("columns", []),
+            found.get("guesses", []),
+            found.get("head"),
+            found.get("types", {}),
         )
     return found | {"cost": meter.told(len(chosen.members))}
 
@@ -72,7 +75,7 @@ def _pictures(chosen: Chosen, meter: Meter) -> dict[str, Any]:
 def describe_cost(cost: dict[str, Any]) -> str:
     """Say what a look cost."""
     size = cost["bytes"]
-    amount = f"{size / 2**20:.1f} MB" if size >= 1 << 19 else f"{max(1, size >> 10):,} KB"
+    amount = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{max(1, round(size / 1e3))} kB"
     others = cost["of"] - cost["files"]
     rest = " (of the others only the first bytes)" if others > 0 else ""
     return (
@@ -94,4 +97,6 @@ def list_entries(
     names = found.get("columns", [])
     if names:
         entries += identifying.column_entries(columns, fates, len(names))
+        if found.get("kind") == "dicom":
+            entries.append(identifying.JOINING)
     return entries

@@ -34,9 +34,11 @@ GROUPS = 6  # classes or scans shown
 SCANS = 4  # scans whose slices are shown
 STRIP = 6  # frames of a film
 ACROSS = 6
+GAP = 6
 TABLES = ("table", "parquet")
 OWN = "Each picture is drawn on a brightness scale of its own."
-AXIAL = "hung as radiologists do"
+HUNG = "Hung as radiologists do: the patient's right at the left, the front on top."
+UNHUNG = "orientation unknown, as stored"
 
 
 def _capped(member: Member) -> Member:
@@ -57,7 +59,7 @@ def _sheet(tiles: Sequence[Array], title: str, words: str, across: int = ACROSS)
     return {
         "title": title,
         "words": words,
-        "image": render.draw_grid(squares, min(across, len(squares))),
+        "image": render.draw_grid(squares, min(across, len(squares)), GAP)[:-GAP, :-GAP],
         "alt": f"{len(squares)} pictures: {title or words}",
     }
 
@@ -146,8 +148,10 @@ def draw_dicom(chosen: Chosen, meter: Meter) -> Look:
         stacks = [[found.frames[k] for k in g] for g in group_stacks(found.frames)]
         pictures, hidden = _series(found, stacks, meter)
     whole = len(looked) == len(members)
-    said = _becomes(stacks) if whole else []
-    if not whole:
+    said = [HUNG] if any(f.place.axes[0] or f.file.axes_word for f in found.frames) else []
+    if whole:
+        said += _becomes(stacks)
+    else:
         said.append(f"By {len(looked)} of {len(members):,} files, spread over all.")
     if hidden:
         said.append(
@@ -192,9 +196,9 @@ def _series(found: Found, stacks: list[list[Frame]], meter: Meter) -> tuple[list
         film = len({f.place.known for f in stack if np.isfinite(f.place.known)}) < 2
         at = spread(len(stack), STRIP) if film else middle_of(len(stack))
         tiles = [_frame(found, stack[i]) for i in at]
-        kind = f"frames, {len(at)} of {len(stack):,}" if film else f"{len(at)} middle slices"
+        kind = f"{len(at)} of {len(stack):,} frames" if film else f"{len(at)} middle slices"
         title = f"{stack[0].file.modality} series {k + 1} of {len(several):,}"
-        pictures.append(_sheet(tiles, title, f"{kind}, {_side(stack[0])}"))
+        pictures.append(_sheet(tiles, title, kind + _unknown(stack[0])))
     tiles = []
     for i in spread(len(single), PICTURES if not several else STRIP):
         if meter.late:
@@ -218,9 +222,10 @@ def _geometry(frame: Frame) -> Geometry:
     return Geometry(word, tuple(mm) if np.isfinite(mm).all() else None)
 
 
-def _side(frame: Frame) -> str:
+def _unknown(frame: Frame) -> str:
+    """Words for a frame of which nobody knows how it lies; "" for others."""
     at = orientation.display_planes(_geometry(frame), 2)[0]
-    return AXIAL if at.known else "orientation unknown, as stored"
+    return "" if at.known else f", {UNHUNG}"
 
 
 def _frame(found: Found, frame: Frame) -> Array:
@@ -246,8 +251,10 @@ def draw_nifti(chosen: Chosen, meter: Meter) -> Look:
             break
         pictures.append(_volume(scans[k]))
     masks = len(chosen.used) - len(files)
-    said = [f"{len(files):,} scan{'s' * (len(files) != 1)}"
-            + (f" and {masks:,} masks, by their names." if masks else ".")]  # fmt: skip
+    beside = f" and {masks:,} mask{'s' * (masks != 1)}, by their names" if masks else ""
+    said = [f"{len(files):,} scan{'s' * (len(files) != 1)}{beside}."]
+    if any(s.axes for s in scans):
+        said.append(HUNG)
     entries = identifying.nifti_entries([s.texts for s in scans], [s.member.stem for s in scans])
     return pictures, [*said, *_late(meter)], entries
 
@@ -263,10 +270,10 @@ def _volume(scan: Scan) -> Picture:
     tiles = [
         orientation.make_pixels_square(orientation.orient(_grey(s, window), at), at) for s in slices
     ]
-    plane = f"{at.plane}, {AXIAL}" if at.known else "orientation unknown, as stored"
+    plane = at.plane if at.known else UNHUNG
     what = "slice" if len(chosen) == 1 else f"slices {chosen[0] + 1} to {chosen[-1] + 1} of {n:,}"
     times = f", first of {scan.times:,} time points" if scan.times > 1 else ""
-    return _sheet(tiles, scan.member.name, f"{what}{times}; {plane}")
+    return _sheet(tiles, scan.member.name, f"{what}{times}, {plane}")
 
 
 def read_slices(scan: Scan, axis: int, wanted: Sequence[int]) -> list[Array]:
@@ -313,7 +320,7 @@ def draw_arrays(chosen: Chosen, meter: Meter) -> Look:
         at = middle_of(len(volume))
         window = windowing.percentile_window(volume[at])
         tiles = [_grey(volume[i], window) for i in at]
-        words = f"{len(at)} middle slices; orientation unknown, as stored"
+        words = f"{len(at)} middle slices, {UNHUNG}"
         pictures.append(_sheet(tiles, f"volume {k + 1} of {n:,}", words))
     return pictures, [], []
 

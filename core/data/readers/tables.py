@@ -79,7 +79,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     guesses = _with_patients(frame, given, asked)
     roles = given | dataset_roles(guesses)
     rules += describe_role_changes(asked.looked, guesses)
-    column = text or (None if asked.text == "none" else _text_column(frame, roles))
+    aside = {c for c, role in asked.roles.items() if role == "left out"}
+    column = text or (None if asked.text == "none" else _text_column(frame, roles, aside))
     if column is not None:
         empty = np.flatnonzero(frame[column].isna())
         if len(empty):
@@ -272,12 +273,14 @@ def _called(path: str, depth: int, bare: bool) -> str:
     return "/".join(parts)
 
 
-def _text_column(frame: pd.DataFrame, roles: dict[str, str]) -> str | None:
+def _text_column(frame: pd.DataFrame, roles: dict[str, str], aside: set[str]) -> str | None:
     """Return a full column of sentences (on average over 40 characters and 5 words, mostly
-    different), where there is one.
+    different), where there is one; not one that a person said is to be left out (`aside`).
     """
     for column in frame.columns:
         series = frame[column]
+        if column in aside:
+            continue
         plain = column in roles.values() or is_numeric_dtype(series) or not series.notna().all()
         if not plain and are_sentences(
             pa.chunked_array([pa.array(series.astype(str), pa.large_string())])
