@@ -8,7 +8,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.panels import threshold, threshold_bench
+from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
+from core.data.ground_truth import find_ground_truth
+from core.measures.image_anomaly import ImageAnomaly
 
 
 def script(folder: str, split: list[str], patients: int) -> None:
@@ -176,3 +179,72 @@ def test_who_keeps_a_threshold_is_asked_once_and_kept_with_it(shown, tmp_path):
     assert kept["prevalence"] == 0.1
     assert kept["ratio"] == 10
     assert shown(SPLIT, 140).text_input[0].value == "Dr Ada N."
+
+
+def masked(kinds: str = "both") -> Dataset:
+    """Pictures without labels: the masks of every second one mark something, of the last eight it
+    is not known.
+    """
+    n = 140
+    split = ["train"] * 40 + ["val"] * 40 + ["test"] * 60
+    table = pd.DataFrame({"split": split, "outlined": [True] * (n - 8) + [False] * 8})
+    masks = np.zeros((n, 8, 8), np.uint8)
+    masks[1::2, 2:4, 2:4] = 1
+    if kinds == "normal":
+        masks[40:80] = 0
+    roles = {"split": "split"}
+    return Dataset("masked", "image", table, np.zeros((n, 1, 8, 8), "f4"), masks, roles)
+
+
+def scores(data):
+    score = np.where(np.arange(len(data)) % 2 == 1, 2.0, 1.0) + 0.001 * np.arange(len(data))
+    return AnomalyMaps(rows=data.rows, score=score.astype("f4"), threshold=1.5, rule="of old")
+
+
+def masks_script(folder: str, kinds: str) -> None:
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    from app.panels import threshold_bench
+    from tests.app.test_threshold import masked, scores
+
+    data = masked(kinds)
+    ws = SimpleNamespace(home=Path(folder), folder=lambda run: Path(folder))
+    context = SimpleNamespace(
+        data=data, ws=ws, job=SimpleNamespace(id="run", spec={}), key=lambda name: f"run-{name}"
+    )
+    threshold_bench.bench(scores(data), context, data.part("test").rows)
+
+
+@pytest.fixture
+def of_masks(monkeypatch, tmp_path):
+    """The bench drawn for cases whose truth comes from their masks alone."""
+
+    def draw(kinds: str = "both") -> AppTest:
+        data = masked(kinds)
+        monkeypatch.setattr(threshold, "_truth_of", lambda *_: find_ground_truth(data))
+        found = ImageAnomaly().compute(data, scores(data), rng=np.random.default_rng(0))[0]
+        monkeypatch.setattr(threshold_bench, "_measure_separation", lambda *_: found)
+        at = AppTest.from_function(
+            masks_script, args=(str(tmp_path), kinds), default_timeout=300
+        ).run()
+        assert not at.exception
+        return at
+
+    return draw
+
+
+def test_masks_are_the_truth_where_there_are_no_labels(of_masks):
+    at = of_masks()
+    assert "Truth: a case is abnormal when its mask marks anything" in words(at)
+    assert "Of 8 scored cases it is not known whether they are abnormal" in words(at)
+    assert "**AUROC 1.00" in words(at)
+    assert "n = 52" in words(at), "test cases whose mask is known"
+    assert slider(press(at, "95 % of normals")) < 1.1
+    assert not at.warning
+
+
+def test_masks_that_mark_no_validation_case_are_warned_of(of_masks):
+    at = of_masks("normal")
+    assert "The 40 validation cases are all normal" in at.warning[0].value
+    assert "Truth: a case is abnormal when its mask marks anything" in words(at)
