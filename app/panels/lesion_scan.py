@@ -236,6 +236,16 @@ def _ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Conte
         "What it is", "normal here", key=context.key("lesions-region-name"), max_chars=40
     )
     rows, ends_ = _stored(box, scan, line)
+    if (
+        len(rows) == 1
+        and len(artifact.rows) > 1
+        and st.checkbox(
+            f"In all {text.counted(len(artifact.rows), 'case')}",
+            key=context.key("lesions-region-all"),
+            help="Only where the cases lie alike, so that the same place is the same organ.",
+        )
+    ):
+        rows = np.asarray(artifact.rows).tolist()
     cells[1].button(
         "Leave out",
         key=context.key("lesions-region-keep"),
@@ -262,8 +272,9 @@ def _list_regions(line: Line, scan: Scan | None, context: Context) -> None:
             continue
         cells = st.columns([3, 1], vertical_alignment="center")
         ends = [f"{word} {a}–{b}" for word, (a, b) in zip(WORDS[-len(one["box"]) :], one["box"])]
-        if len(one["box"]) == 2 and len(one["rows"]) > 1:
-            ends.insert(0, text.counted(len(one["rows"]), "slice"))
+        if len(one["rows"]) > 1:
+            slices = scan is not None and len(one["box"]) < 3
+            ends.insert(0, text.counted(len(one["rows"]), "slice" if slices else "case"))
         cells[0].caption(f"Left out: **{text.label(one['name'], 40)}** ({', '.join(ends)})")
         cells[1].button(
             "Take back",

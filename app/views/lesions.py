@@ -53,7 +53,10 @@ def show(artifact: Lesions, context: Context) -> None:
         return
     lines.sort(key=lambda line: (-(line["ml"] or 0.0), -line["pixels"]))
     status = _status(artifact, context)
-    left, right = st.columns([3, 2], gap="medium")
+    if lesion_scan.scan_of(lines[0], context) is None:
+        left, right = st.container(), st.container()
+    else:
+        left, right = st.columns([3, 2], gap="medium")
     with left:
         line = lines[_choose(artifact, data, lines, status, context)]
         name = text.label(data.of(np.array([line["row"]])).names()[0], 40)

@@ -96,3 +96,22 @@ def test_a_nameless_region_is_refused_with_a_sentence(app, home):
     next(b for b in app.button if b.label == "Leave out").click().run()
     assert "name" in app.error[0].value
     assert left_out.load_left_out(Workspace(home), Workspace(home).catalogue.jobs()[0].id) == {}
+
+
+def test_pictures_alone_have_no_projection_and_a_region_may_be_that_of_all(home, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    monkeypatch.setattr("app.panels.lesion_scan.scan_of", lambda line, context: None)
+    app = AppTest.from_function(script, default_timeout=120).run()
+    assert not any(c.label == "Projection" for c in app.segmented_control)
+    app.toggle[0].set_value(True).run()
+    assert [s.label for s in app.slider] == ["Rows", "Columns"]
+    app.checkbox[0].set_value(True).run()
+    next(b for b in app.button if b.label == "Leave out").click().run()
+    assert not app.exception
+    ws = Workspace(home)
+    (one,) = left_out.load_left_out(ws, ws.catalogue.jobs()[0].id).values()
+    assert (one["rows"], one["box"]) == (list(range(12)), [[3, 8], [4, 9]])
+    assert app.dataframe[0].value["decision"].tolist() == ["left out", "left out"]
+    assert any("12 cases" in c.value for c in app.caption)
+    next(b for b in app.button if b.label == "Take back").click().run()
+    assert app.dataframe[0].value["decision"].tolist() == ["", ""]
