@@ -4,8 +4,10 @@ import ast
 import json
 import warnings
 
+from app.commands.evidence import _words
 from core import evidence
 from core.registry import methods
+from tests import write_docs
 from tests.benchmarks._common import store_part
 
 
@@ -63,6 +65,20 @@ def test_a_part_keeps_the_code_it_was_measured_with(tmp_path, monkeypatch):
     store_part("pca", [part("one"), part("unknown")])
     assert codes() == dict.fromkeys(("unknown", "one", "two"), "second")
     assert evidence.is_stale(evidence.load_evidence("pca", tmp_path)) is False
+
+
+def test_it_is_said_of_a_table_that_was_measured_before_the_others(tmp_path, monkeypatch):
+    part = {"title": "t", "measure": "m", "data": "d", "split": "test", "n": 9, "seeds": [0]}
+    part |= {"rows": [], "verdict": "", "higher_is_better": True}
+    old = {"date": "2020-01-01", "hardware": "an abacus", "version": "0", "code": "old"}
+    monkeypatch.setenv(evidence.TARGET, str(tmp_path))
+    evidence.store_evidence("pca", [part | {"made": old}, part | {"title": "u"}])
+    found = evidence.load_evidence("pca", tmp_path)
+    when = "easured 2020-01-01 on an abacus"
+    assert [when in line for line in _words(found).splitlines()[1::2]] == [True, False]
+    monkeypatch.setattr(evidence, "FOLDER", tmp_path)
+    monkeypatch.setattr(evidence, "load_evidence", lambda id: found)
+    assert write_docs.benchmarks_page().count(when) == 1
 
 
 def test_which_figures_are_of_other_code_than_this_is_told():
