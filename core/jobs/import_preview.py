@@ -77,7 +77,7 @@ def describe_cost(cost: dict[str, Any]) -> str:
     size = cost["bytes"]
     amount = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{max(1, round(size / 1e3))} kB"
     others = cost["of"] - cost["files"]
-    rest = " (of the others only the first bytes)" if others > 0 else ""
+    rest = f" (of the other{'s' * (others > 1)} only the first bytes)" if others > 0 else ""
     return (
         f"Looked at {cost['files']:,} of {cost['of']:,} file{'s' * (cost['of'] != 1)}{rest}:"
         f" {amount} in {cost['seconds']:.1f} s. Nothing of this look is stored."

@@ -14,17 +14,18 @@ import numpy as np
 
 from core.data import deidentify, identifying
 from core.data.geometry import Geometry
-from core.data.readers import Chosen, dicom, images, npz, picture_masks, scan_masks, tables
+from core.data.readers import Chosen, dicom, edf, images, npz, picture_masks, scan_masks, tables
 from core.data.readers.files import Asked, Member
 from core.data.readers.image_decoding import decode, open_picture
 from core.data.readers.nifti_file import Scan, open_image, read_scan_header, reword_errors
 from core.data.readers.slice_order import Frame, group_stacks, is_volume
 from core.errors import UserError
-from core.imaging import orientation, render, windowing
+from core.imaging import orientation, render, signals, windowing
 from core.jobs.preview_meter import FILE_BYTES, HEADERS, PICTURES, Meter, spread
 
 if TYPE_CHECKING:
     from core.data.readers.dicom_rows import Found
+    from core.data.readers.recording import Recording
 
 Array = np.ndarray
 Picture = dict[str, Any]
@@ -35,6 +36,8 @@ SCANS = 4  # scans whose slices are shown
 STRIP = 6  # frames of a film
 ACROSS = 6
 GAP = 6
+RECORDINGS, LANES = 2, 4  # shown, and channels of each
+SHOWN, TRACE = 10.0, 480  # seconds, pixels across
 TABLES = ("table", "parquet")
 OWN = "Each picture is drawn on a brightness scale of its own."
 HUNG = "Hung as radiologists do: the patient's right at the left, the front on top."
@@ -174,11 +177,10 @@ def _becomes(stacks: list[list[Frame]]) -> list[str]:
     whole = [s for s in stacks if is_volume(s)]
     if len(whole) == len(stacks) >= dicom.AUTO:
         return [f"{len(whole):,} even series of slices: auto-detect makes a volume of each."]
-    frames = sum(map(len, stacks))
-    one = "picture" if frames == 1 else "pictures"
+    frames, even = sum(map(len, stacks)), "an even stack" if len(whole) == 1 else "even stacks"
     return [
-        f"{len(stacks):,} series, {len(whole):,} of them even stacks: auto-detect makes"
-        f" {frames:,} {one}."
+        f"{len(stacks):,} series, {len(whole):,} of them {even}: auto-detect makes {frames:,}"
+        f" picture{'s' * (frames != 1)}."
     ]
 
 
@@ -330,6 +332,46 @@ def _layers(sample: Array) -> Array:
     return sample[:3].transpose(1, 2, 0) if len(sample) >= 3 else sample[0]
 
 
+# -- signals ---------------------------------------------------------------------------------------
+def draw_recordings(chosen: Chosen, meter: Meter) -> Look:
+    """Draw seconds from the middle of up to two recordings, up to four channels of one rate."""
+    pictures: list[Picture] = []
+    for member in chosen.used:
+        if len(pictures) == RECORDINGS or meter.late:
+            break
+        recording = edf.open_recording(_capped(member))
+        if recording is not None:
+            pictures.append(_traces(recording, len(chosen.used)))
+    return pictures, _late(meter), []
+
+
+def _traces(recording: Recording, files: int) -> Picture:
+    rate = Counter(c.rate for c in recording.channels).most_common(1)[0][0]
+    at = [k for k, c in enumerate(recording.channels) if c.rate == rate][:LANES]
+    used = [recording.channels[k] for k in at]
+    most = min(c.many for c in used)
+    wanted = max(2, min(most, round(SHOWN * rate)))
+    first = (most - wanted) // 2
+    x = np.stack([np.asarray(v, np.float32)[first : first + wanted] for v in recording.load(at)])
+    x = np.nan_to_num(x)
+    room = 0.06 * np.maximum(np.ptp(x, axis=1), 1e-9)
+    style = signals.SignalStyle(
+        x.min(1) - room,
+        x.max(1) + room,
+        rate,
+        first / rate if rate else 0.0,
+        tuple(c.unit for c in used),
+        tuple(c.name for c in used),
+    )
+    channels = f"{len(at)} of {len(recording.channels)} channels"
+    return {
+        "title": recording.file,
+        "words": f"{wanted / (rate or 1.0):.3g} s of {recording.seconds:,.0f} s, {channels}",
+        "image": signals.draw_signal(x, style, TRACE),
+        "alt": f"signals of one of {files} files",
+    }
+
+
 def _late(meter: Meter) -> list[str]:
     return ["The files are large; the look was ended early."] if meter.late else []
 
@@ -350,4 +392,5 @@ DRAWN: dict[str, Callable[[Chosen, Meter], Look]] = {
     "nifti": draw_nifti,
     "npz": draw_arrays,
     "npy": draw_arrays,
+    "edf": draw_recordings,
 }

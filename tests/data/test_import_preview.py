@@ -23,6 +23,7 @@ from core.errors import UserError
 from core.jobs.import_preview import LOOK, describe_cost, list_entries, look
 from core.jobs.preview_pictures import TILE, middle_of, read_slices
 from tests.data._dicom import stack, write
+from tests.data.make import CANARIES, edf
 
 
 def png(level: int, side: int = 28, **save: Any) -> bytes:
@@ -229,6 +230,18 @@ def test_the_first_samples_of_arrays(tmp_path: Path, packed: bool) -> None:
     np.save(tmp_path / "b.npy", np.random.default_rng(0).random((9, 8, 20, 20)))
     words = [p["words"] for p in look(tmp_path / "b.npy")["pictures"]]
     assert words == ["3 middle slices, orientation unknown, as stored"] * 4
+
+
+def test_seconds_of_a_recording_are_drawn_without_a_word_of_its_header(tmp_path: Path) -> None:
+    t = np.arange(128 * 60) / 128
+    x = np.stack([50 * np.sin(2 * np.pi * f * t) for f in (1, 2, 3, 4, 5)])
+    (tmp_path / "night.edf").write_bytes(edf(x, labels=[f"EEG {k}" for k in range(5)]))
+    found = look(tmp_path / "night.edf")
+    assert [p["words"] for p in found["pictures"]] == ["10 s of 60 s, 4 of 5 channels"]
+    assert found["pictures"][0]["image"].std() > 5
+    said = json.dumps(found, default=lambda image: "")
+    assert not any(word in said for word in CANARIES.values())
+    assert happens(found)["name, number and birth date of the patient"] == "removed"
 
 
 def test_the_look_runs_fenced_in_and_leaves_nothing(tmp_path: Path, monkeypatch: Any) -> None:

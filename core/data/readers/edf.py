@@ -97,6 +97,15 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     return cut_windows([f.recording for f in found], asked, rules, left)
 
 
+def open_recording(member: Member) -> Recording | None:
+    """Return the recording in a file, its samples not read yet; None for a file of marks alone.
+    UserError as of `read`.
+    """
+    data = member.load()
+    head = read_header(data, member.name)
+    return None if head.only_marks else _recording(member, data, head, Asked()).recording
+
+
 @dataclass(frozen=True)
 class Header:
     """What of an EDF header is used; `telling` are the words that may say who was recorded."""
