@@ -85,8 +85,17 @@ def reading(made: Map, seed: int = 0) -> str:
     )
 
 
-def draw(made: Map, context: Context, column: Column, key: str, height: int = HEIGHT) -> None:
-    """The map in the browser; lassos and clicks change the shared selection."""
+def draw(
+    made: Map,
+    context: Context,
+    column: Column,
+    key: str,
+    height: int = HEIGHT,
+    linked: bool = False,
+) -> None:
+    """The map in the browser; lassos and clicks change the shared selection. Of two `linked` maps
+    each rings the case that is under the mouse on the other.
+    """
     if made.xy.shape[1] == 3:
         draw_in_3d(made, context, column, key)
         return
@@ -132,6 +141,8 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
         sprite=sprites(context.data, made.rows, made.place),
         trust=None if made.trust is None else np.asarray(made.trust),
         backdrop=None if under is None else component.draw_backdrop(under),
+        ids=np.asarray(made.rows),
+        linked=linked,
     )
     stamp = (
         f"{key}-{column.name}-{len(state.selection())}-{made.how}"

@@ -157,6 +157,8 @@ def message(
     sprite: tuple[bytes, int, int, np.ndarray] | None,
     trust: np.ndarray | None = None,
     backdrop: bytes | None = None,
+    ids: np.ndarray | None = None,
+    linked: bool = False,
 ) -> bytes:
     """What is sent of the points; it stays the same, byte for byte, whatever is selected, so that
     the browser need not be sent it again.
@@ -164,7 +166,9 @@ def message(
     `xy` in the component's space; `code` = category number (0..k-1) or amount (NaN shown as the
     lowest); `key` of the map, as in `selection_message`; `trust` [n] in [0, 1]: how true each
     point's neighbours on the map are; `backdrop`: a picture to lay under the points
-    (`draw_backdrop`).
+    (`draw_backdrop`); `ids` [n]: row ids, by which it is known whether another map shows the
+    same cases (points then move to their new places), and by which `linked` maps on one page ring
+    each other's points.
     """
     n = len(xy)
     head: dict[str, Any] = {
@@ -205,6 +209,11 @@ def message(
     ]
     if trust is not None:
         arrays.append(np.clip((trust - LEAST_TRUST) / (1 - LEAST_TRUST), 0, 1).astype("<f4"))
+    if ids is not None:
+        head["cases"] = zlib.crc32(np.ascontiguousarray(ids).tobytes())
+        if linked:
+            head["linked"] = True
+            arrays.append(ids.astype("<i4"))
     if words is not None and n <= WORDS_MOST:
         head["words"] = words
     if sprite is not None:

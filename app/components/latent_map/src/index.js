@@ -1,10 +1,11 @@
 // The latent map: points on WebGL, outlines that are sent back as polygons, hover with a thumbnail. Python keeps the selection.
 import createScatterplot from "regl-scatterplot";
 import { Drawing } from "./drawing.js";
-import { Names, Pictures, screen, visible } from "./marks.js";
+import { Names, Pictures, Ring, screen, visible } from "./marks.js";
 import { controls, DOUBT, legend, tooltip, unpack } from "./parts.js";
 
 const instances = new WeakMap();
+const GLIDE_MOST = 100000; // points up to which a change of the map is animated
 
 // By key: the map on the page and what is selected on it, whichever comes first (see ../selection.js).
 function maps() {
@@ -58,9 +59,11 @@ class LatentMap {
     this.root.append(this.controls, this.stage);
     this.pictures = new Pictures(this.stage, (i) => this.colourOf(i));
     this.names = new Names(this.stage);
+    this.ring = new Ring(this.stage);
     this.drawing = new Drawing(this.stage, () => this.accent(), (points, keys) => this.outlined(points, keys), () => this.clicked(),
       (point) => screen(this.plot, this.stage).back(...point));
     this.tip = tooltip(this.root);
+    this.stage.addEventListener("pointerdown", () => { this.tip.hide(); this.ring.tell(); });
   }
 
   start() {
@@ -68,7 +71,7 @@ class LatentMap {
       pointColorActive: this.accent(), pointOutlineWidth: 1, pointSizeSelected: 1, deselectOnDblClick: false, deselectOnEscape: false,
       opacityInactiveScale: 0.4, opacityInactiveMax: 0.4, showReticle: false });
     plot.subscribe("pointOver", (i) => this.hovered(i));
-    plot.subscribe("pointOut", () => { this.over = undefined; this.tip.hide(); });
+    plot.subscribe("pointOut", () => { this.over = undefined; this.tip.hide(); this.ring.tell(); });
     plot.subscribe("view", () => this.placeMarks());
     // Zooming moves the points away from under the card; the map of points tells again of one only when another was in between.
     this.stage.addEventListener("wheel", () => { this.tip.hide(); this.zoomed = true; }, { passive: true, capture: true });
@@ -87,6 +90,7 @@ class LatentMap {
     if (!at) return;
     this.names.place(at);
     this.pictures.place(at);
+    this.ring.place(at);
     this.drawing.follow(at);
   }
 
@@ -115,6 +119,9 @@ class LatentMap {
     const background = this.behind();
     message.shown = visible(message.kind === "amount" ? message.scale : message.palette, background, message.kind === "amount");
     message.doubts = visible(DOUBT, background, true);
+    // the same cases on another map: each is seen to go where it now stands
+    const glide = moved && this.drawn && this.message.cases !== undefined && this.message.cases === message.cases && message.n === this.message.n
+      && message.n <= GLIDE_MOST && !message.backdrop && !matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.message = message;
     this.urls.push(...[message.sprite, message.backdrop].filter(Boolean));
     this.drawn = false;
@@ -128,13 +135,19 @@ class LatentMap {
     const under = message.backdrop ? await this.plot.createTextureFromUrl(await paint(message.backdrop, background)) : null;
     if (this.gone || message !== this.message) return;
     this.plot.set({ backgroundImage: under });
+    if (glide) {
+      this.names.show([]);
+      this.pictures.clear();
+      if (!this.fitted) this.fit();
+    }
     await this.plot.draw({ x: message.x, y: message.y, valueA: message.code, valueB: message.trust },
-      { zDataType: message.kind === "amount" ? "continuous" : "categorical", wDataType: "continuous", preventFilterReset: true });
+      { zDataType: message.kind === "amount" ? "continuous" : "categorical", wDataType: "continuous", preventFilterReset: true, transition: glide, transitionDuration: 900 });
     if (this.gone || message !== this.message) return; // the page was left, or a newer message came, while the points went to the card
     this.drawn = true;
     if (!this.fitted) this.fit();
     this.names.show(message.labels);
     this.pictures.show(message);
+    this.ring.show(message, () => this.drawn && !this.gone && screen(this.plot, this.stage));
     this.tip.hide();
     this.release([message.sprite, message.backdrop]);
     this.placeMarks();
@@ -202,6 +215,7 @@ class LatentMap {
 
   hovered(i) {
     this.over = i;
+    this.ring.tell(i);
     if (this.drawing.points.length) return;
     const m = this.message;
     this.tip.show(this.at, m.words ? m.words[i] : m.names && m.kind === "category" ? m.names[m.code[i]] : "", m.sprite, m.tiles ? m.tiles[i] : -1, m);
@@ -211,6 +225,7 @@ class LatentMap {
     this.gone = true;
     if (this.waiting && this.waiting.map === this) delete this.waiting.map;
     this.drawing.destroy();
+    this.ring.destroy();
     this.release([]);
     if (this.resized) this.resized.disconnect();
     if (this.plot) this.plot.destroy();

@@ -91,6 +91,11 @@ export class Pictures {
     this.layer.replaceChildren();
   }
 
+  clear() {
+    this.have = [];
+    this.layer.replaceChildren();
+  }
+
   place(at) {
     const m = this.message, seen = [];
     for (const i of this.have) {
@@ -111,5 +116,47 @@ export class Pictures {
         backgroundPosition: `-${(tile % m.columns) * side}px -${Math.floor(tile / m.columns) * side}px` });
       return picture;
     }));
+  }
+}
+
+// Rings the case that is under the mouse on another map of the page.
+export class Ring {
+  constructor(stage) {
+    this.layer = layer(stage, "lm-ring");
+    this.layer.hidden = true;
+    this.at = -1;
+    this.heard = (e) => this.ring(e.detail);
+    document.addEventListener("lightbox-hover", this.heard);
+  }
+
+  // `place()` is where points stand on the screen now, see `screen`.
+  show(message, place) {
+    this.message = message;
+    this.where = message.ids && new Map(Array.from(message.ids, (row, i) => [row, i]));
+    this.now = place;
+  }
+
+  tell(i) {
+    if (!this.where) return;
+    document.dispatchEvent(new CustomEvent("lightbox-hover", { detail: { from: this, row: i === undefined ? null : this.message.ids[i] } }));
+  }
+
+  ring({ from, row }) {
+    if (!this.where || from === this) return;
+    this.at = this.where.get(row) ?? -1;
+    this.place(this.now());
+  }
+
+  place(at) {
+    this.layer.hidden = this.at < 0 || !at;
+    if (this.layer.hidden) return;
+    const [x, y] = at.place(this.message.x[this.at], this.message.y[this.at]);
+    this.layer.style.left = `${x}px`;
+    this.layer.style.top = `${y}px`;
+    this.layer.dataset.index = this.at;
+  }
+
+  destroy() {
+    document.removeEventListener("lightbox-hover", this.heard);
   }
 }

@@ -18,6 +18,7 @@ export function unpack(bytes) {
   head.y = take(Float32Array, head.n);
   head.code = take(Float32Array, head.n);
   head.trust = head.faithful ? take(Float32Array, head.n) : new Float32Array(head.n);
+  head.ids = head.linked ? take(Int32Array, head.n) : null;
   if (head.tile) {
     head.tiles = take(Int32Array, head.n);
     head.sprite = URL.createObjectURL(new Blob([take(Uint8Array, head.spriteBytes)], { type: "image/png" }));
