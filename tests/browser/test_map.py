@@ -89,13 +89,18 @@ def looks(page: Any) -> list[tuple[str, str]]:
 
 
 def zoom_in(page: Any) -> None:
-    """Turn the wheel over the left of the map until pictures stand on it."""
+    """Turn the wheel over the left of the map until pictures stand on it; each turn once the one
+    before is drawn, since several at once may pass all points by.
+    """
+    near = "() => Object.values(window.lightboxMaps)[0].map.plot.get('cameraView')[0]"
     box = page.locator(".lm-stage canvas").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
     for _ in range(30):
         if page.locator(PICTURES).count():
             break
+        before = page.evaluate(near)
         page.mouse.wheel(0, -120)
+        page.wait_for_function(f"before => ({near})() !== before", arg=before)
         page.wait_for_timeout(200)
     assert page.locator(PICTURES).count()
 
