@@ -10,6 +10,7 @@ from core.data.geometry import Geometry
 from core.explain.components import find_components
 from core.explain.marked_places import find_level, is_score_of_hottest
 from core.imaging import comparison, contours, render
+from core.report import figures
 
 
 def test_lines_lie_at_shares_of_the_given_scale_and_leave_the_rest_untouched():
@@ -56,6 +57,33 @@ def test_one_line_is_drawn_around_marked_places_in_place_of_the_heat():
         assert not changed[16:40, 16:40].any()
     (none,) = render.draw_heat_maps(*given, 0.4, 64, marked=np.zeros_like(marked))
     assert (none == plain).all()
+
+
+def test_of_a_volume_the_line_lies_in_the_hottest_slice():
+    x = np.full((1, 1, 6, 16, 16), 0.5, "f4")
+    table = pd.DataFrame({"file": ["a.nii"], "axes": ["HAR"]})
+    data = Dataset("v", "volume", table, x, None, {"file": "file"}, (), (0.0, 1.0), {})
+    heat = np.zeros((1, 6, 16, 16), "f4")
+    heat[0, 4, 5:9, 5:9] = 1.0
+    marked = heat > 0.5
+    given = (data, heat, data.rows, (0.0, 1.0))
+    (plain,) = render.draw_heat_maps(*given, 0.0, 64)
+    (lines,) = render.draw_heat_maps(*given, 0.4, 64, marked=marked)
+    assert {tuple(c) for c in lines[(lines != plain).any(-1)]} == {render.ORANGE}
+    marked[0, 4] = False
+    (none,) = render.draw_heat_maps(*given, 0.4, 64, marked=marked)
+    assert (none == plain).all(), "what other slices hold is not drawn"
+
+
+def test_a_pinned_figure_has_the_line_and_no_scale_of_colours():
+    data = picture(np.full((6, 1, 16, 16), 0.5, "f4"))
+    heat = np.random.default_rng(0).random((6, 16, 16)).astype("f4")
+    maps = AnomalyMaps(rows=data.rows, score=heat.max((1, 2)), map=heat, unit="edges")
+    pinned = [
+        figures.anomaly_figure(data, maps, data.rows, above=above) for above in (None, 0.5, 2.0)
+    ]
+    assert all(p.startswith(b"\x89PNG") for p in pinned)
+    assert len(set(pinned)) == 3
 
 
 def test_the_threshold_of_cases_is_one_of_pixels_where_scores_are_of_the_hottest_ones():

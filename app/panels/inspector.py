@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import state, text
 from app.panels import (
+    heat,
     hot_areas,
     nearest_normal,
     reconstruction,
@@ -33,13 +34,13 @@ def inspector(context: Context) -> None:
     st.markdown(f"**{text.label(name, 40)}**" + ("" if name == f"row {row}" else f" · row {row}"))
     scores = score_of(context)
     if viewer.fits(data):
-        viewer.case(
-            data, row, context.key("inspect-viewer"), 440, scores, context.job.id, place=place
-        )
+        level = heat.level_in_use(scores, context)
+        key, run = context.key("inspect-viewer"), context.job.id
+        viewer.case(data, row, key, 440, scores, run, place=place, level=level)
         if st.button(
             "A closer look", key="inspect-closer", icon=":material/open_in_full:", width="stretch"
         ):
-            viewer.closer(data, row, scores, context.job.id, place)
+            viewer.closer(data, row, scores, context.job.id, place, level)
     elif render.is_drawable(data):
         st.image(render.draw_case(data, row, 320), width="stretch", alt="The case")
     elif data.modality == "text":

@@ -15,6 +15,7 @@ from app.components import viewer as component
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.geometry import Geometry, case_geometry
+from core.explain.marked_places import Level
 from core.imaging import orientation, render, stacks, windowing
 
 HEAT_WORDS = "one scale for the whole run"
@@ -38,6 +39,7 @@ def _message(
     place: int | None,
     reading: bool,
     truth: bool,
+    level: Level | None,
 ) -> bytes:
     """`held`: the rows of this view's stack, so that cases kept out of the view stay out of the
     stack.
@@ -47,7 +49,7 @@ def _message(
         data = state.workspace().dataset(name)
     artifact = state.workspace().artifact(run, slug) if slug else None
     heat = artifact if isinstance(artifact, AnomalyMaps) else None
-    return built(data, row, height, heat, place, reading, truth)
+    return built(data, row, height, heat, place, reading, truth, level)
 
 
 def opening(
@@ -72,12 +74,14 @@ def built(
     place: int | None = None,
     reading: bool = False,
     truth: bool = True,
+    level: Level | None = None,
 ) -> bytes:
     """The component's message for row `row`, below its limit of bytes; larger stacks are sent in
     part, larger volumes at every second point (said).
 
     A volume opens at slice `place` of its stored slice axis; without one where its heat is, else in
-    the middle. Without `truth` the outline that a person drew is not sent.
+    the middle. Without `truth` the outline that a person drew is not sent, nor without `level`, the
+    heat above which places are marked, the line at the threshold.
     """
     rows, word = stacks.find_stack(data, row)
     raw = data.of(np.array([row])).raw()[0]
@@ -85,7 +89,7 @@ def built(
     has_heat = artifact is not None and _lies_on(artifact, raw)
     flat = data.modality == "image"
     if flat:
-        each = _bytes_of_slice(raw, has_heat, data.masks is not None)
+        each = _bytes_of_slice(raw, has_heat * (1 + (level is not None)), data.masks is not None)
         part = stacks.crop_stack(rows, row, max(1, component.MOST_BYTES * 9 // 10 // each))
         rows = rows[part]
     pixels = _pixels(data, rows, raw)
@@ -93,9 +97,13 @@ def built(
     hot, reach = None, (0.0, 1.0)
     if artifact is not None and has_heat:
         hot, reach = _heat(artifact, rows), artifact.heat_range()
+    marked = None
+    if artifact is not None and hot is not None and level is not None:
+        marked = level.mark(artifact, hot)
     if data.modality == "volume":
         mask = None if mask is None else mask[0]
         hot = None if hot is None else hot[0]
+        marked = None if marked is None else marked[0]
     if mask is not None and not mask.any():
         mask = None
     start = opening(data, row, hot, place) if data.modality == "volume" else None
@@ -114,6 +122,7 @@ def built(
         "heat_range": reach,
         "heat_words": text.plain(f"{artifact.unit}, {HEAT_WORDS}" if artifact else "", 80),
         "colours": None if hot is None else render.colour_ramp(),
+        "marked_words": "" if level is None else _words_of(level, artifact),
         "word": word,
         "reading": reading,
     }
@@ -133,6 +142,7 @@ def built(
             geometry=_coarser(data, row, step),
             heat=None if hot is None else hot[cut],
             mask=None if mask is None else mask[cut],
+            marked=None if marked is None else marked[cut],
             note=_note(data, raw, step),
             start=None if start is None else (start[0], start[1] // step),
             **more,
@@ -142,15 +152,28 @@ def built(
         step += 1
 
 
+def _words_of(level: Level, artifact: AnomalyMaps | None) -> str:
+    """What lies within the line at the threshold."""
+    unit = "" if artifact is None else f" {text.plain(artifact.unit, 40)}"
+    whose = {
+        "cases": "the threshold in use",
+        "pixels": "the method’s threshold of pixels",
+        "half the scale": "half of the heat scale",
+    }[level.of]
+    return f"above {text.number(level.value)}{unit}, {whose}"
+
+
 def _lies_on(artifact: AnomalyMaps, raw: np.ndarray) -> bool:
     """Whether the artifact has heat of the size of a case [C,*spatial]."""
     return artifact.map is not None and artifact.map.shape[1:] == raw.shape[1:]
 
 
-def _bytes_of_slice(raw: np.ndarray, has_heat: bool, has_mask: bool) -> int:
-    """What a slice [C,H,W] takes in the message: its colours or grey levels, heat and mask."""
+def _bytes_of_slice(raw: np.ndarray, layers: int, has_mask: bool) -> int:
+    """What a slice [C,H,W] takes in the message: its colours or grey levels, `layers` of heat and
+    mask.
+    """
     colours = 3 if len(raw) >= 3 else min(raw.itemsize, 2)
-    return raw.shape[1] * raw.shape[2] * (colours + has_heat + has_mask)
+    return raw.shape[1] * raw.shape[2] * (colours + layers + has_mask)
 
 
 def _coarser(data: Dataset, row: int, step: int) -> Geometry:
@@ -218,10 +241,11 @@ def case(
     place: int | None = None,
     reading: bool = False,
     truth: bool = True,
+    level: Level | None = None,
 ) -> None:
     """The viewer of row `row`, of a volume at slice `place` (see `built`). `look_at` is called with
     another row when the user leafs beyond the slices that were sent. `reading`: see
-    `app.components.viewer.message`; `truth`: see `built`.
+    `app.components.viewer.message`; `truth` and `level`: see `built`.
     """
     if not fits(data) or row not in data.rows:
         return
@@ -240,6 +264,7 @@ def case(
         place,
         reading,
         truth,
+        level if heat else None,
     )
 
     def act(event: dict[str, Any]) -> None:
@@ -292,11 +317,12 @@ def closer(
     artifact: AnomalyMaps | None = None,
     run: str = "",
     place: int | None = None,
+    level: Level | None = None,
 ) -> None:
     """The case as large as the screen allows, and what the model is given beside it."""
     left, right = st.columns([3, 1])
     with left:
-        case(data, row, f"closer-{data.hash[:8]}", 600, artifact, run, place=place)
+        case(data, row, f"closer-{data.hash[:8]}", 600, artifact, run, place=place, level=level)
     with right:
         st.markdown("**What the model gets**")
         st.image(given(data, row), width="stretch", alt="The case as the model gets it")

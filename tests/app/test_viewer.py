@@ -14,6 +14,7 @@ from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.geometry import Geometry
 from core.data.samples.catalogue import make_sample
+from core.explain.marked_places import Level
 from core.imaging.windowing import Window
 from core.jobs import queue
 from core.workspace.workspace import Workspace
@@ -222,3 +223,30 @@ def test_a_volume_opens_at_the_slice_asked_for_else_where_it_is_hot_else_in_its_
     # stored slices are sagittal: the axial one is opened
     across = replace(data, table=data.table.assign(axes="LHP"))
     assert unpacked(viewer.built(across, 5, 400, scores))[0]["start"][0] == 1
+
+
+def test_the_line_at_the_threshold_is_sent_with_its_words_where_there_is_one():
+    rng = np.random.default_rng(0)
+    samples = rng.integers(0, 255, (12, 1, 16, 16)).astype(np.uint8)
+    data = dataset(samples, series="series 1", position_mm=np.arange(12.0))
+    heat = rng.random((12, 16, 16)).astype("f4")
+    scores = AnomalyMaps(rows=data.rows, score=heat.max((1, 2)), map=heat, unit="edge difference")
+    level = Level(0.9, "cases")
+    head, parts = unpacked(viewer.built(data, 5, 400, scores, level=level))
+    assert head["marked"] == {"words": "above 0.90 edge difference, the threshold in use"}
+    assert parts[-1] == (heat > 0.9).astype(np.uint8).tobytes(), "of each slice of the stack"
+    assert unpacked(viewer.built(data, 5, 400, scores))[0]["marked"] is None
+    assert unpacked(viewer.built(data, 5, 400, level=level))[0]["marked"] is None, "no heat"
+
+
+def test_of_a_large_volume_line_and_heat_are_thinned_alike(monkeypatch):
+    monkeypatch.setattr(component, "MOST_BYTES", 40_000)
+    rng = np.random.default_rng(0)
+    data = dataset(rng.integers(0, 2000, (1, 1, 32, 32, 32)).astype(np.int16))
+    heat = rng.random((1, 32, 32, 32)).astype("f4")
+    scores = AnomalyMaps(rows=np.array([0]), score=np.zeros(1, "f4"), map=heat)
+    head, parts = unpacked(viewer.built(data, 0, 400, scores, level=Level(0.5, "half the scale")))
+    step = 32 // head["dims"][0]
+    assert step > 1
+    assert parts[-1] == (heat[0, ::step, ::step, ::step] > 0.5).astype(np.uint8).tobytes()
+    assert head["marked"]["words"].endswith("half of the heat scale")

@@ -64,6 +64,8 @@ def message(
     heat_words: str = "",
     colours: np.ndarray | None = None,
     mask: np.ndarray | None = None,
+    marked: np.ndarray | None = None,
+    marked_words: str = "",
     note: str = "",
     scale: tuple[float, float] = (1.0, 0.0),
     start: tuple[int, int] | None = None,
@@ -81,6 +83,8 @@ def message(
     heat: of the same spatial shape; clear at `heat_range[0]`, full at `heat_range[1]`, `colours`
         uint8 [256,3], `heat_words`: unit and kind of scale.
     mask: bool of the same spatial shape, drawn as an outline.
+    marked: bool of the same spatial shape, what lies above the threshold in use; drawn as an orange
+        line where asked for, `marked_words` say what it is.
     start: (stored axis, slice) at which a volume opens; None = the middle, or where the user left
         it.
     reading: the case is the page's subject: the picture listens to keys at once, and heat stays off
@@ -132,6 +136,7 @@ def message(
         "note": note,
         "steps": said,
         "mask": mask is not None,
+        "marked": None if marked is None else {"words": marked_words},
         "heat": None,
         "start": None if start is None else [int(start[0]), int(start[1])],
         "reading": reading,
@@ -143,6 +148,8 @@ def message(
         head["heat"] = {"low": f"{low:.3g}", "high": f"{high:.3g}", "words": heat_words}
     if mask is not None:
         arrays.append(np.asarray(mask, np.uint8))
+    if marked is not None:
+        arrays.append(np.asarray(marked, np.uint8))
     head["sizes"] = [a.nbytes for a in arrays]
     packed = zlib.compress(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays), 1)
     return pack(head | {"packed": len(packed)}, [np.frombuffer(packed, np.uint8)])

@@ -16,6 +16,7 @@ async function unpack(bytes) {
     head.heat.colours = new Uint8Array(parts.shift());
   }
   if (head.mask) head.mask = new Uint8Array(parts.shift());
+  if (head.marked) head.marked.on = new Uint8Array(parts.shift());
   head.least = head.kind === "i2" ? -32768 : 0;
   head.shades = new Uint8ClampedArray(head.kind === "u1" ? 256 : 65536);
   return head;
@@ -78,10 +79,10 @@ function heatLayer(head, plane, index) {
 }
 
 // Edges between marked and unmarked pixels as a path in pixel units.
-function outline(head, plane, index) {
+function outline(head, plane, index, marks) {
   const across = head.dims[plane.order[2]], down = head.dims[plane.order[1]];
   const on = new Uint8Array(across * down);
-  each(head, plane, index, (k, place) => { on[k] = head.mask[place] ? 1 : 0; });
+  each(head, plane, index, (k, place) => { on[k] = marks[place] ? 1 : 0; });
   const path = new Path2D();
   const at = (x, y) => x >= 0 && y >= 0 && x < across && y < down && on[y * across + x] === 1;
   for (let y = 0; y <= down; y++) {

@@ -2,7 +2,7 @@
 
 const instances = new WeakMap();
 const remembered = new Map(); // what a case was left at, by its id
-const liking = { heat: true, opacity: 0.4, outline: true }; // for all cases of this page
+const liking = { heat: true, opacity: 0.4, outline: true, line: false }; // for all cases of this page
 
 export default function ({ data, parentElement, setStateValue }) {
   let viewer = instances.get(parentElement);
@@ -179,14 +179,18 @@ class Viewer {
       pen.drawImage((layers.heat ||= heatLayer(head, plane, index)), 0, 0);
       pen.globalAlpha = 1;
     }
-    if (head.mask && liking.outline) {
+    const stroke = (path, colour) => {
       const drawn = new Path2D();
-      drawn.addPath((layers.outline ||= outline(head, plane, index)), pen.getTransform());
+      drawn.addPath(path, pen.getTransform());
+      pen.save();
       pen.resetTransform();
-      pen.strokeStyle = "#56B4E9";
+      pen.strokeStyle = colour;
       pen.lineWidth = 1.5 * sharp;
       pen.stroke(drawn);
-    }
+      pen.restore();
+    };
+    if (head.marked && this.lined) stroke((layers.line ||= outline(head, plane, index, head.marked.on)), "#E69F00");
+    if (head.mask && liking.outline) stroke((layers.outline ||= outline(head, plane, index, head.mask)), "#56B4E9");
     this.print(unit, box);
     this.follow();
   }
@@ -194,6 +198,9 @@ class Viewer {
   // In the reading room heat is asked for, case by case.
   get liked() { return this.head.reading ? Boolean(this.at.hot) : liking.heat; }
   set liked(on) { this.head.reading ? (this.at.hot = on) : (liking.heat = on); }
+
+  // The line tells what the heat tells, so in the reading room it waits for it.
+  get lined() { return liking.line && (!this.head.reading || this.liked); }
 
   get hot() { return this.held ? !this.liked : this.liked; }
 
@@ -282,13 +289,14 @@ class Viewer {
       this.group("Heat", this.button("Heat", "Show where it is unusual (key H; hold to compare)", () => { this.liked = !this.liked; this.draw(); }, "heat"), this.opacity, line,
         element("small", "", { text: head.heat.words }));
     }
+    if (head.marked) this.group("Line at the threshold", this.button("At the threshold", `Orange line: ${head.marked.words}`, () => { liking.line = !liking.line; this.draw(); }, "line"));
     if (head.mask) this.group("Outline", this.button("Marked truth", "Show the outline a person drew, in blue", () => { liking.outline = !liking.outline; this.draw(); }, "outline"));
   }
 
   // Controls say what is the case.
   follow() {
     const chosen = this.now.id;
-    const on = { heat: this.hot, outline: liking.outline, side: this.side === "neurological", [`plane ${this.at.plane}`]: true, [`window ${chosen}`]: Boolean(chosen) };
+    const on = { heat: this.hot, outline: liking.outline, line: liking.line, side: this.side === "neurological", [`plane ${this.at.plane}`]: true, [`window ${chosen}`]: Boolean(chosen) };
     for (const b of this.buttons) {
       const name = b.dataset.name;
       if (name) b.setAttribute("aria-pressed", String(Boolean(on[name])));
