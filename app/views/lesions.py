@@ -188,8 +188,9 @@ def _picture(
         image = render.enlarge(image, TILE)
         if outlined:
             mask = orientation.orient(number, at)
-            image = render.draw_outline(image, mask, BLUE, max(1, image.shape[0] // 192))
-            image = render.draw_outline(image, orientation.orient(region, at), PINK)
+            width = max(1, image.shape[0] // 192)
+            image = render.draw_outline(image, mask, BLUE, width)
+            image = render.draw_outline(image, orientation.orient(region, at), PINK, width)
         return render.fit_into_square(orientation.make_pixels_square(image, at), TILE)
 
     cells = st.columns(3 if twin is not None else 2)
