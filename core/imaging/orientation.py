@@ -18,6 +18,7 @@ _PAIR = {"R": "RL", "L": "RL", "A": "AP", "P": "AP", "H": "HF", "F": "HF"}
 # plane -> (pair across which slices lie, side toward which rows grow, side toward which columns
 # grow) in radiological display
 PLANES = {"axial": ("HF", "P", "L"), "coronal": ("AP", "F", "L"), "sagittal": ("RL", "F", "P")}
+MOST_APART = 50.0  # times that one spacing of a picture is larger than the other
 UNKNOWN = ("as stored", "along rows", "along columns")  # planes of a volume without known axes
 
 
@@ -94,14 +95,15 @@ def orient_slice(volume: np.ndarray, at: DisplayPlane, index: int) -> np.ndarray
 
 def make_pixels_square(picture: np.ndarray, at: DisplayPlane) -> np.ndarray:
     """Return a hung uint8 picture [h,w,3] with square pixels as large as the finer of its two
-    spacings; as it is where these are alike or unknown.
+    spacings; as it is where these are alike, unknown, or so far apart (50 times) that they cannot
+    be meant.
     """
     from PIL import Image
 
     if at.mm is None:
         return picture
     down, across = at.mm[-2:]
-    if abs(down / across - 1) < 0.01:
+    if abs(down / across - 1) < 0.01 or not 1 / MOST_APART < down / across < MOST_APART:
         return picture
     fine = min(down, across)
     size = (

@@ -69,6 +69,9 @@ def _pictures(chosen: Chosen, meter: Meter) -> dict[str, Any]:
         except MemoryError:
             notes = ["The first files are too large for a look; the import may have room for them."]
             entries = drawn.WITHOUT.get(kind, entries)
+        except Exception as e:  # whoever cannot see pictures can still import
+            notes = [f"No picture could be drawn ({type(e).__name__}), by a fault of Lightbox."]
+            entries = drawn.WITHOUT.get(kind, entries)
     return {"pictures": pictures, "notes": notes, "identifying": entries}
 
 

@@ -321,7 +321,10 @@ def read_first_samples(member: Member, most: int) -> tuple[Dataset | None, int]:
     """
     data = member.load()
     if data[:6] == b"\x93NUMPY":
-        x, n = _first_of(io.BytesIO(data), most)
+        try:
+            x, n = _first_of(io.BytesIO(data), most)
+        except Exception:  # the header is Python text: a damaged one fails in many ways
+            raise UserError(f"{member.name} is not a whole numpy array.") from None
         return (None if x is None else _dataset(x, None, {}, member.name, "x")), n
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
