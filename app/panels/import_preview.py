@@ -17,6 +17,7 @@ from app.panels import privacy
 from core.data.identifying import describe_entries
 from core.imaging import render
 from core.jobs.import_preview import LOOK, describe_cost
+from core.jobs.preview_pictures import STOPS
 from core.workspace import notes
 
 NAMED = "The first look"
@@ -59,7 +60,7 @@ def pictures(seen: dict[str, Any]) -> None:
             cell.markdown(f"{title}{text.label(one['words'], 120)}")
             cell.image(render.encode_png(one["image"]), alt=text.plain(one["alt"], 120))
     for note in seen.get("notes", []):
-        sign = ":orange[:material/error:]" if note.endswith("stop there.") else ":material/info:"
+        sign = ":orange[:material/error:]" if note.endswith(STOPS) else ":material/info:"
         st.caption(f"{sign} {text.label(note, 300)}")
     if cost := seen.get("cost"):
         st.caption(f":material/speed: {describe_cost(cost)}")

@@ -64,7 +64,7 @@ def _pictures(chosen: Chosen, meter: Meter) -> dict[str, Any]:
             pictures, notes, own = draw(chosen, meter)
             entries = own or entries
         except UserError as e:  # one of the files looked at
-            notes = [f"{str(e).rstrip('.')}. The import would stop there."]
+            notes = [f"{str(e).rstrip('.')}. {drawn.STOPS}"]
             entries = drawn.WITHOUT.get(kind, entries)
         except MemoryError:
             notes = ["The first files are too large for a look; the import may have room for them."]

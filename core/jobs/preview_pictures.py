@@ -41,6 +41,7 @@ SHOWN, TRACE = 10.0, 480  # seconds, pixels across
 TABLES = ("table", "parquet")
 OWN = "Each picture is drawn on a brightness scale of its own."
 HUNG = "Hung as radiologists do: the patient's right at the left, the front on top."
+STOPS = "The import would stop there."
 UNHUNG = "orientation unknown, as stored"
 
 
@@ -95,7 +96,7 @@ def draw_images(chosen: Chosen, meter: Meter) -> Look:
         by.setdefault(str(name), []).append(m)
     shown = sorted(by)[:GROUPS]
     each = PICTURES // len(shown)
-    looked, exif, placed, deeper = 0, 0, 0, 0
+    looked, exif, placed, deeper, broken = 0, 0, 0, 0, ""
     pictures: list[Picture] = []
     for name in shown:
         tiles = []
@@ -103,15 +104,19 @@ def draw_images(chosen: Chosen, meter: Meter) -> Look:
             if meter.late:
                 break
             member = _capped(by[name][at])
-            tile, deep = _picture(member)
+            try:
+                tile, deep = _picture(member)
+                notes = open_picture(member, _camera, lambda picture: (False, False))
+            except UserError as e:  # the others are shown
+                broken = broken or f"{str(e).rstrip('.')}. {STOPS}"
+                continue
             tiles.append(tile)
-            notes = open_picture(member, _camera, lambda picture: (False, False))
             looked, deeper = looked + 1, deeper + deep
             exif, placed = exif + notes[0], placed + notes[1]
         if tiles:
             words = f"{len(tiles)} of {len(by[name]):,}"
             pictures.append(_sheet(tiles, name, words))
-    said = []
+    said = [broken] if broken else []
     if len(by) > GROUPS:
         said.append(f"The first {GROUPS} of {len(by):,} classes are shown.")
     if masks:
