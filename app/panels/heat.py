@@ -47,13 +47,17 @@ def level(home: str, run: str, slug: str, at: float) -> Level:
     return find_level(artifact, at, reach(home, run, slug))
 
 
-def level_in_use(artifact: AnomalyMaps | None, context: Context) -> Level | None:
-    """The heat at which the line lies at the threshold on the page: that under the slider where it
-    was moved, else the one in use; None where there is no heat of the size of the cases.
+def level_in_use(
+    artifact: AnomalyMaps | None, context: Context, moved: bool = True
+) -> Level | None:
+    """The heat at which the line lies: at the threshold in use, or, where it was `moved` with the
+    slider and not kept yet, there; None where there is no heat of the size of the cases.
     """
     if artifact is None or not has_heat(artifact, context.data):
         return None
-    at = state.value(context.key("threshold"), threshold.threshold_of(artifact, context))
+    at = threshold.threshold_of(artifact, context)
+    if moved:
+        at = state.value(context.key("threshold"), at)
     return level(str(context.ws.home), context.job.id, artifact.slug, float(at))
 
 

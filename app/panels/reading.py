@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
-from app.panels import model_answer, reading_aids, reading_queue, texts, viewer
+from app.panels import heat, model_answer, reading_aids, reading_queue, texts, viewer
 from app.state import Context
 from core.imaging import render
 from core.workspace import readings
@@ -165,16 +165,18 @@ def _case(context: Context, row: int, with_model: bool, with_truth: bool) -> Non
     name = data.of(np.array([row])).names()[0]
     st.markdown(f"**{text.label(name, 60)}**" + ("" if name == f"row {row}" else f" · row {row}"))
     if viewer.fits(data):
+        scores = model_answer.heat_of(context) if with_model else None
         viewer.case(
             data,
             row,
             context.key("reading-viewer"),
             HEIGHT,
-            model_answer.heat_of(context) if with_model else None,
+            scores,
             context.job.id,
             look_at=lambda other: _go(context, other),
             reading=True,
             truth=with_truth,
+            level=heat.level_in_use(scores, context, moved=False),
         )
     elif render.is_drawable(data):
         st.image(render.draw_case(data, row, HEIGHT), width="stretch", alt="The case")

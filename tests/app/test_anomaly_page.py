@@ -137,6 +137,18 @@ def test_a_line_lies_at_the_threshold_and_is_told_in_words(home, monkeypatch):
     assert (drawn[level.value] != plain).any()
 
 
+def test_the_line_follows_the_slider_but_in_the_reading_room_what_is_kept(home, monkeypatch):
+    ws, job, scores = home
+    context = context_of(ws, job)
+    asked = []
+    monkeypatch.setattr(heat, "level", lambda home, run, slug, at: asked.append(at))
+    monkeypatch.setattr(heat.state, "value", lambda key, default: 123.0)
+    heat.level_in_use(scores, context)
+    heat.level_in_use(scores, context, moved=False)
+    assert asked == [123.0, threshold.threshold_of(scores, context)]
+    assert heat.level_in_use(None, context) is None
+
+
 def test_the_inspector_fades_from_the_case_to_its_reconstruction_and_the_difference(home):
     _ws, job, scores = home
     at = opened("anomalies", run=job.id)

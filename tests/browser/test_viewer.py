@@ -152,13 +152,16 @@ def test_a_case_is_read_by_keys_and_heat_waits_until_asked_for(
     stage = page.get_by_test_id("viewer-stage").first
     stage.click(position={"x": 5, "y": 300})
     heat = page.get_by_role("button", name=re.compile("Show where it is unusual"))
-    assert heat.count() == 0, "nothing of the model before the answer"
+    line = page.get_by_role("button", name=re.compile("Orange line: above"))
+    assert heat.count() == line.count() == 0, "nothing of the model before the answer"
     page.keyboard.press("2")
     page.get_by_text("Your answer: lesion").wait_for()
     settled(page)
     assert heat.first.get_attribute("aria-pressed") == "false"
     page.keyboard.press("h")
     assert heat.first.get_attribute("aria-pressed") == "true"
+    line.first.click()
+    assert line.first.get_attribute("aria-pressed") == "true"
     page.keyboard.press("d")
     settled(page)
     shot("31-reading")
