@@ -38,7 +38,7 @@ def choose(context: Context, cell: st.delta_generator.DeltaGenerator) -> np.ndar
     it. All of them where there is nothing to choose.
     """
     found = {
-        f"{c.name}: {value}": c.values == value
+        f"{c.name}: {value}": (c, value)
         for c in list_mixes(context)
         for value in sorted({v for v in c.values if v is not None}, key=str)
     }
@@ -52,7 +52,10 @@ def choose(context: Context, cell: st.delta_generator.DeltaGenerator) -> np.ndar
         key=context.key("look-at"),
         help="Only the cases of one class, site or kind; the threshold stays the same for all.",
     )
-    return found.get(str(picked), every)
+    if picked not in found:
+        return every
+    column, value = found[picked]
+    return np.asarray(column.values == value, dtype=bool)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -116,21 +119,17 @@ def _draw(found: list[ValueFigures], column: str, at: float, context: Context) -
             config={"displayModeBar": False},
         )
     part = {"test": "test", "val": "validation"}.get(found[0].auroc.split, "all")
-    st.dataframe(
-        pd.DataFrame(
-            {
-                column: [text.plain(f.value) for f in found],
-                "normal training cases": [f.trained for f in found],
-                f"normal ({part})": [f.normal for f in found],
-                f"abnormal ({part})": [f.abnormal for f in found],
-                "case AUROC": [text.measured(f.auroc) for f in found],
-                "false alarms": [text.measured(f.alarms) for f in found],
-                "note": [text.plain(f.auroc.note, 80) for f in found],
-            }
-        ),
-        hide_index=True,
-        width="stretch",
-    )
+    figures = {
+        "normal (train)": [f.trained for f in found],
+        f"normal ({part})": [f.normal for f in found],
+        f"abnormal ({part})": [f.abnormal for f in found],
+        "case AUROC": [text.measured(f.auroc) for f in found],
+        "false alarms": [text.measured(f.alarms) for f in found],
+        "note": [text.plain(f.auroc.note, 80) for f in found],
+    }
+    name = f"{column} (column)" if column in figures else column
+    table = pd.DataFrame({name: [text.plain(f.value) for f in found]} | figures)
+    st.dataframe(table, hide_index=True, width="stretch")
     patients = ", counted over patients" if context.data.groups is not None else ""
     none = [f.value for f in found if f.normal and not f.trained]
     learned = (
@@ -140,7 +139,8 @@ def _draw(found: list[ValueFigures], column: str, at: float, context: Context) -
         else ""
     )
     st.caption(
-        f"In brackets: 95 % intervals{patients}. False alarms: share of normal cases above the"
-        f" threshold, {at:.4g}; one threshold serves all.{learned} Many values are looked at at"
-        " once: one that stands out may do so by chance."
+        f"Normal (train): normal cases it could learn from. In brackets: 95 % intervals{patients}."
+        f" False alarms: share of normal cases above the threshold, {at:.4g}; one threshold serves"
+        f" all.{learned} Many values are looked at at once: one that stands out may do so by"
+        " chance."
     )

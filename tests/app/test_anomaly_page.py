@@ -210,17 +210,17 @@ def test_one_class_or_site_is_looked_at_alone_and_each_has_its_figures(home):
     shown = [int(b.key.rsplit("-", 1)[1]) for b in at.button if (b.key or "").startswith("ranked-")]
     assert shown
     assert set(data.of(np.array(shown)).frame["site"]) == {"B"}
-    table = next(d.value for d in at.dataframe if "normal training cases" in d.value)
+    table = next(d.value for d in at.dataframe if "normal (train)" in d.value)
     assert table["finding"].tolist() == ["ill", "normal"]
     assert table["note"][0].startswith("against all normal cases")
     at.selectbox(key=f"by-value-{job.id}").set_value("site").run()
     assert not at.exception
-    table = next(d.value for d in at.dataframe if "normal training cases" in d.value)
+    table = next(d.value for d in at.dataframe if "normal (train)" in d.value)
     assert table["site"].tolist() == ["A", "B"]
     train = data.part("train")
     normal = train.labels == data.classes.index("normal")
     counts = train.frame["site"][normal].value_counts()
-    assert table["normal training cases"].tolist() == [counts["A"], counts["B"]]
+    assert table["normal (train)"].tolist() == [counts["A"], counts["B"]]
     assert table["case AUROC"][0].startswith("1.00")
 
 
