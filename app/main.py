@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import memory, navigation, shell, state
-from app.components import style, viewer
+from app.components import glossary, style, viewer
 from core.errors import Damaged
 from core.jobs import queue
 
@@ -57,6 +57,7 @@ st.set_page_config(
     menu_items={"About": "Lightbox. Research use, not for diagnosis."},
 )
 style.apply()
+glossary.listen()
 state.adopt_url()
 damage = state.damage()
 try:

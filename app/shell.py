@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import navigation, state, text
 from app.components import theme
@@ -58,7 +59,7 @@ def top_bar(whole: bool = True) -> None:
             theme.switch(navigation.url_paths())
         if not names:
             return
-        cells = iter(st.columns([2, 3.4, 1.8, 2.1, 2.3, 0.9], vertical_alignment="bottom"))
+        cells = iter(_cells(whole))
         with next(cells):
             state.set_value("open-dataset", state.dataset_name())
             state.kept("open-dataset", names[0], names)
@@ -96,6 +97,20 @@ def top_bar(whole: bool = True) -> None:
                 help="Bring back the selection before this one.",
             )
         _jobs()
+
+
+def _cells(whole: bool) -> list[DeltaGenerator]:
+    """The places of the bar, as wide as what stands in them needs, whichever of them there are."""
+    from app.panels import viewer
+
+    wide, all_of_them = [2.0], 12.5
+    if whole and any(j.status == "done" for j in state.workspace().runs(state.dataset_name())):
+        wide += [3.4, 1.8]
+    data = state.dataset() if whole else None
+    if data is not None:
+        wide += [2.1, 2.3, 0.9] if viewer.fits(data) else [2.3, 0.9]
+    rest = all_of_them - sum(wide)
+    return st.columns([*wide, rest] if rest > 0.1 else wide, vertical_alignment="bottom")
 
 
 def _run(runs: dict[str, Job]) -> None:
@@ -274,7 +289,7 @@ def head(title: str, sentence: str) -> None:
     is our own text, names in it escaped.
     """
     st.subheader(title, anchor=False)
-    st.markdown(sentence)
+    st.markdown(text.explain(sentence))
 
 
 def show_provenance(context: state.Context, extra: str = "") -> None:

@@ -9,6 +9,8 @@ import time
 import unicodedata
 from typing import TYPE_CHECKING
 
+from core import glossary
+
 if TYPE_CHECKING:
     from core.artifacts import Metric
 
@@ -34,6 +36,14 @@ def label(value: object, limit: int = 60) -> str:
     escapes; an invisible word joiner (U+2060) within prevents that.
     """
     return _MARKDOWN.sub(r"\\\1", _MEANT.sub("\u2060", plain(value, limit)))
+
+
+def explain(words: str) -> str:
+    """`words` of markdown, names in it escaped, in which the first place of each term of
+    `core.glossary` tells its meaning on hover and on focus. Not for labels, where links are not
+    drawn.
+    """
+    return glossary.mark(words, lambda written, term: f"[{written}](#term-{term.id})")
 
 
 def chart(value: object, limit: int = 60) -> str:

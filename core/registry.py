@@ -113,6 +113,24 @@ def open_model(model: Model, device: str = "cpu") -> Any:
     return method
 
 
+CAN = {
+    "embed": "place a case among the others",
+    "decode": "draw a picture from latent coordinates",
+    "predict": "name a class",
+    "score": "say how unusual a case is",
+}
+
+
+def describe_abilities(model: Model) -> list[str]:
+    """Return what `model` can do with cases that come later: each completes the sentence "it can",
+    on screen and in reports.
+    """
+    if model.abilities:
+        return [CAN[ability] for ability in model.abilities]
+    kind = method_class(model.method)
+    return ["be applied to other data" if kind and kind.other_data else "do nothing further"]
+
+
 def method_class(id: str) -> type[Method] | None:
     """Return the method of an id; None where there is none."""
     return methods().get(id)

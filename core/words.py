@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def some_of(words: Sequence[str], most: int) -> str:
     """Return the first `most` of `words`, and how many more there are: "a, b and 4 more"."""
     rest = len(words) - most
     return ", ".join(words[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def describe_groups(groups: Iterable[Any] | None) -> str:
+    """Return how many different patients or groups `groups` of cases tell of: "1,204", "none known"
+    where each is missing, "not stated" where there is no such column.
+    """
+    if groups is None:
+        return "not stated"
+    return f"{count:,}" if (count := count_groups(groups)) else "none known"
+
+
+def count_groups(groups: Iterable[Any]) -> int:
+    """Return the number of different groups; missing ones (None) are not counted."""
+    return len({group for group in groups if group is not None})

@@ -18,7 +18,7 @@ from typing import Any, get_args
 import typer
 
 import lightbox
-from core import cards, evidence, registry
+from core import cards, evidence, glossary, registry
 from core.artifacts import TYPES
 from core.artifacts.tables import KINDS
 from core.json_output import method_json
@@ -331,6 +331,24 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
+def glossary_page() -> str:
+    """Every term of the pages with its one sentence."""
+    lines = [
+        "# Glossary",
+        "",
+        MARK,
+        "",
+        "What the pages of the app say of a term where it stands underlined with dots, on hover and"
+        " on keyboard focus.",
+        "",
+        "| Term | Also written | Meaning |",
+        "|---|---|---|",
+    ]
+    for term in sorted(glossary.TERMS, key=lambda t: t.name.lower()):
+        lines.append(f"| {_cell(term.name)} | {_cell(', '.join(term.also))} | {term.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def decisions_page() -> str:
     """The list of decision pages, by their titles."""
     lines = [
@@ -362,6 +380,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/artifacts.md": artifacts_page,
     "reference/methods.md": methods_page,
     "reference/python.md": python_page,
+    "reference/glossary.md": glossary_page,
     "benchmarks.md": benchmarks_page,
     "decisions/README.md": decisions_page,
 }

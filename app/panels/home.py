@@ -19,7 +19,7 @@ from core.data.dataset import Dataset
 from core.imaging import render
 from core.maps.projections import AUTOMATIC
 from core.registry import headlines, method_class
-from core.words import some_of
+from core.words import count_groups, some_of
 
 
 def show(data: Dataset) -> None:
@@ -29,7 +29,8 @@ def show(data: Dataset) -> None:
     st.subheader(text.label(data.name), anchor=False)
     words = f"{len(data):,} cases"
     if data.groups is not None:
-        words += f" of {len({g for g in data.groups if g is not None}):,} patients or groups"
+        many = count_groups(data.groups)
+        words += f" of {many:,} patients or groups" if many else ", of patients not known"
     if data.classes:
         words += (
             f", {len(data.classes)} classes"
@@ -118,7 +119,7 @@ def _findings(context: state.Context) -> None:
     st.markdown(f"**{title}**, {_origin(context)} (run {job.id[:4]}), found:")
     scores = score_of(context)
     if scores is not None:
-        st.markdown(f":material/troubleshoot: {describe_flagged(scores, context)}")
+        st.markdown(f":material/troubleshoot: {text.explain(describe_flagged(scores, context))}")
     for slug in context.ws.slugs(context.job.id):
         artifact = context.ws.artifact(context.job.id, slug)
         if isinstance(artifact, Clusters) and artifact.place is None:
@@ -132,7 +133,7 @@ def _findings(context: state.Context) -> None:
             for m in artifact:
                 if m.name in headlines() and m.value is not None and m.split in ("test", "all"):
                     st.markdown(
-                        f":material/straighten: {text.label(m.name)}"
+                        f":material/straighten: {text.explain(text.label(m.name))}"
                         f" {text.label(text.measured(m, n=True))} on {m.split} cases."
                     )
 

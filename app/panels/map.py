@@ -61,7 +61,7 @@ def compare(made: Map) -> str | None:
 
 
 def reading(made: Map, seed: int = 0) -> str:
-    """How far the map may be believed, in words and numbers."""
+    """How far the map may be believed, in words and numbers, as markdown."""
     trust, recall = made.scores["trustworthiness"], made.scores["knn_recall"]
     if trust >= 0.95:
         words = "Neighbours on it are mostly true neighbours"
@@ -77,7 +77,7 @@ def reading(made: Map, seed: int = 0) -> str:
             " placed."
         )
     )
-    return (
+    return text.explain(
         f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f};"
         f" {recall:.0%} of the 15 nearest kept). Distances between far groups mean nothing."
         f" {len(made.rows):,} of {made.total or len(made.rows):,}"

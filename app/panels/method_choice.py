@@ -152,7 +152,7 @@ def _card(id: str, data: Dataset, chosen: bool) -> None:
         args=(id,),
     )
     st.caption(
-        f"{text.label(answers(id), 140)}  \n:material/straighten: {said}"
+        f"{text.explain(text.label(answers(id), 140))}  \n:material/straighten: {said}"
         + (f" · :material/schedule: {time}" if time else "")
     )
 

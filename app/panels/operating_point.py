@@ -126,7 +126,7 @@ def show(
         _metric(cell, name, rate, times, help)
     if found.missed is not None and found.alerts.value is not None:
         right = prevalence - found.missed
-        st.caption(
+        said = (
             f"Of 100 cases, {100 * prevalence:.3g} of them abnormal: about"
             f" {_few(100 * found.alerts.value)} alarms,"
             f" {_few(100 * right)} of them right, and {_few(100 * found.missed)} abnormal cases"
@@ -135,6 +135,7 @@ def show(
             + (" over patients" if groups is not None and found.alerts.low is not None else "")
             + ("" if found.alerts.low is None else "; the prevalence is taken as known.")
         )
+        st.caption(text.explain(said))
 
 
 def _few(value: float) -> str:

@@ -204,10 +204,12 @@ def _cost(
         for one in (at, cheapest)
     )
     st.caption(
-        f"Expected cost of 100 cases, in false alarms, where a miss is worth {ratio:.4g}:"
-        f" {_in_words(here)} at this threshold, {_in_words(best)} at {cheapest:.4g}, the least on"
-        " these cases (dotted line). In brackets: 95 % intervals; the prevalence and what a miss is"
-        " worth are taken as known."
+        text.explain(
+            f"Expected cost of 100 cases, in false alarms, where a miss is worth {ratio:.4g}:"
+            f" {_in_words(here)} at this threshold, {_in_words(best)} at {cheapest:.4g}, the least"
+            " on these cases (dotted line). In brackets: 95 % intervals; the prevalence and what a"
+            " miss is worth are taken as known."
+        )
     )
 
 
@@ -316,8 +318,8 @@ def _truth(artifact: AnomalyMaps, context: Context, truth: np.ndarray, why: str)
         of = {"test": "test cases", "val": "validation cases"}.get(found.split, "cases")
         why_none = f" ({text.label(found.note, 120)})" if found.low is None and found.note else ""
         st.markdown(
-            f"**AUROC {text.measured(found, n=True)}** {of}{why_none}: how often an abnormal case"
-            " scores above a normal one; 0.5 is chance."
+            f"**{text.explain('AUROC')} {text.measured(found, n=True)}** {of}{why_none}: how often"
+            " an abnormal case scores above a normal one; 0.5 is chance."
         )
         if found.high is not None and found.high < 0.5:
             st.warning(

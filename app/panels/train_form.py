@@ -22,17 +22,18 @@ DEVICES = {"auto": "automatic", "cuda": "graphics card", "cpu": "processor"}
 
 def start(kind: type[Method], data: Dataset) -> None:
     """What the method is for, preset, form, time estimate, and the button."""
-    st.markdown(f"### {text.label(kind.title)}")
+    st.markdown(f"### {text.explain(text.label(kind.title))}")
     about, found = load_card(kind.id), load_evidence(kind.id)
     if about:
-        st.markdown(text.label(method_choice.answers(kind.id), 400))
+        st.markdown(text.explain(text.label(method_choice.answers(kind.id), 400)))
         st.caption(
             ":material/block: Do not use when:"
-            f" {text.label(about.sections.get('Do not use when', ''), 400)}"
+            f" {text.explain(text.label(about.sections.get('Do not use when', ''), 400))}"
         )
     if found and found["tables"]:
         st.caption(
-            f":material/straighten: Measured here: {text.label(found['tables'][0]['verdict'], 300)}"
+            ":material/straighten: Measured here: "
+            + text.explain(text.label(found["tables"][0]["verdict"], 300))
         )
     ws = state.workspace()
     times = {}

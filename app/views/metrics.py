@@ -54,12 +54,12 @@ def show(artifact: Metrics, context: Context) -> None:
         if about:
             st.markdown(
                 f"**{text.label(about.title)}** ·"
-                f" {text.label(about.sections.get('How to read it', ''), 1200)}"
+                f" {text.explain(text.label(about.sections.get('How to read it', ''), 1200))}"
             )
         given = {slug.partition("-")[0] for slug in context.ws.slugs(context.job.id)}
         for one in measures().values():
             if {kind.__name__.lower() for kind in one.takes} <= given:
-                st.markdown(f"**{one.title}** · {one.help}")
+                st.markdown(text.explain(f"**{one.title}** · {one.help}"))
 
 
 def dots(shares: list[Metric]) -> go.Figure:

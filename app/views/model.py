@@ -15,7 +15,8 @@ from app.state import Context
 from core.artifacts import Metrics, Model
 from core.cards import load_card
 from core.imaging.palette import ACCENT, GREY, INK, NONE, PALE
-from core.registry import headlines, method_class
+from core.registry import describe_abilities, headlines, method_class
+from core.words import describe_groups
 from core.workspace import notes
 
 TITLE = "Model facts"
@@ -24,12 +25,6 @@ MOST_FIGURES = 6  # shown at once
 UNSEEN = {
     "test": "the test part",
     "val": "validation cases only, which may have settled settings; there is no test part",
-}
-CAN = {
-    "embed": "place a case among the others",
-    "decode": "draw a picture from latent coordinates",
-    "predict": "name a class",
-    "score": "say how unusual a case is",
 }
 
 
@@ -41,7 +36,7 @@ def show(artifact: Model, context: Context) -> None:
     left, right = st.columns(2)
     with left:
         title = kind.title if kind else text.label(artifact.method)
-        st.markdown(f"**{title}** can {describe_abilities(artifact)}.")
+        st.markdown(f"**{title}** can {', '.join(describe_abilities(artifact))}.")
         st.markdown(f"**The method answers:** {sections.get('Answers', 'not stated')}")
         _fact("Meant for", "intended use", stated)
         st.markdown("**Not for:** diagnosis or treatment.")
@@ -56,13 +51,6 @@ def show(artifact: Model, context: Context) -> None:
         st.markdown(f"**Not when:** {sections.get('Do not use when', 'not stated')}")
     if artifact.diagram:
         _built(artifact, context)
-
-
-def describe_abilities(model: Model) -> str:
-    """What `model` can do with cases that come later, as the end of a sentence."""
-    kind = method_class(model.method)
-    whole = "be applied to other data" if kind and kind.other_data else "do nothing further"
-    return ", ".join(CAN[a] for a in model.abilities) or whole
 
 
 def _fact(title: str, about: str, stated: dict[str, dict[str, Any]]) -> None:
@@ -122,13 +110,12 @@ def _measured(context: Context) -> None:
     found = [m for m in found if m.split == part]
     whole = [m for m in found if m.group == "all"]
     whole.sort(key=lambda m: m.name not in headlines())  # what a report says first
-    st.markdown(
-        f"**On cases it did not learn from:** {UNSEEN[part] if whole else 'nothing was measured'}"
-    )
+    of = text.explain(UNSEEN[part]) if whole else "nothing was measured"
+    st.markdown(f"**On cases it did not learn from:** {of}")
     if whole:
         st.markdown(
             "\n".join(
-                f"- {text.label(m.name)} **{text.label(text.measured(m, n=True))}**"
+                f"- {text.explain(text.label(m.name))} **{text.label(text.measured(m, n=True))}**"
                 for m in whole[:MOST_FIGURES]
             )
         )
@@ -150,10 +137,7 @@ def _origin(artifact: Model, context: Context) -> None:
     data, made = context.data, artifact.made_by
     domains = [] if data.domains is None else [d for d in data.domains if d is not None]
     sites = ", ".join(sorted({text.label(d) for d in domains})[:8]) or "not stated"
-    of_cases = data.of(artifact.rows).groups
-    groups = "not stated"
-    if of_cases is not None:
-        groups = f"{len({g for g in of_cases if g is not None}):,}"
+    groups = describe_groups(data.of(artifact.rows).groups)
     st.markdown(
         f"**Learned from:** {len(artifact.rows):,} cases of {text.label(data.name)}"
         f"  \n**Patients:** {groups}  \n**Sites or scanners:** {sites}  \n**Classes:**"

@@ -13,6 +13,7 @@ import numpy as np
 from core.data.dataset import SPLITS
 from core.imaging.palette import BLUE, DARK, INK, OCHRE
 from core.report.figures import _new_figure, _png, draw_words
+from core.words import count_groups
 from core.workspace import decisions, review
 from core.workspace.workspace import Workspace
 
@@ -73,7 +74,7 @@ def count_flow(ws: Workspace, name: str) -> Flow:
                 part,
                 len(at),
                 classes,
-                None if groups is None else len({g for g in groups[at] if g is not None}),
+                None if groups is None else count_groups(groups[at]) or None,
             )
         )
     return Flow(

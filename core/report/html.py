@@ -32,9 +32,10 @@ from core.data.ground_truth import find_ground_truth
 from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.explain import traversal
 from core.jobs.run_folder import find_artifact
-from core.registry import headlines, measures, method_class, open_model
+from core.registry import describe_abilities, headlines, measures, method_class, open_model
 from core.report import figures, flow, story
 from core.report.threshold import describe_threshold
+from core.words import describe_groups
 from core.workspace import notes, review
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -158,7 +159,7 @@ def _describe_run(ws: Workspace, job: Job) -> dict[str, Any]:
             else {}
         ),
         "parts": parts,
-        "patients": None if data.groups is None else len({g for g in data.groups if g is not None}),
+        "patients": describe_groups(data.groups),
         "sites": (
             None
             if data.domains is None
@@ -169,9 +170,7 @@ def _describe_run(ws: Workspace, job: Job) -> dict[str, Any]:
         "summary": [*_summary(data, given, metrics), *_describe_left_out(model), *gone_words],
         "metrics": [_row(m) for m in metrics],
         "stated": notes.load_model_facts(ws, job.id),
-        "can": (model.abilities or ["what this run did, on other data where the method can"])
-        if model
-        else [],
+        "can": describe_abilities(model) if model else [],
         "figures": list(_figures(ws, job, data, given)),
         "evidence": evidence.load_evidence(job.method),
         "made_by": first.made_by,
