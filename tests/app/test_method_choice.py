@@ -1,5 +1,6 @@
 """Choosing a method: the question first, and the best measured one on top."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ def page(tmp_path, monkeypatch):
 
 
 def headings(at):
-    return [m.value for m in at.main.markdown if m.value.startswith("### ")]
+    """Of the method that is chosen; a term in it is a link to its meaning."""
+    found = [m.value for m in at.main.markdown if m.value.startswith("### ")]
+    return [re.sub(r"\[([^\]]+)\]\(#term-[^)]+\)", r"\1", heading) for heading in found]
 
 
 def test_a_question_leads_to_its_best_method_and_a_search_to_any(page):
