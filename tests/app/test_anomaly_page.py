@@ -13,6 +13,7 @@ from core.explain.marked_places import Level
 from core.jobs import queue
 from core.workspace import notes
 from core.workspace.workspace import Workspace
+from tests.app import unexplained
 from tests.app.test_pages import opened
 
 N = 120
@@ -63,7 +64,7 @@ def home(tmp_path_factory):
 
 
 def words(at) -> str:
-    return " ".join([*(m.value for m in at.markdown), *(c.value for c in at.caption)])
+    return unexplained(" ".join(e.value for e in [*at.markdown, *at.caption]))
 
 
 def context_of(ws, job):

@@ -1,6 +1,5 @@
 """Choosing a method: the question first, and the best measured one on top."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from core.data.samples.catalogue import make_sample
 from core.evidence import count_wins
 from core.registry import families, methods, questions
 from core.workspace.workspace import Workspace
+from tests.app import unexplained
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ def page(tmp_path, monkeypatch):
 def headings(at):
     """Of the method that is chosen; a term in it is a link to its meaning."""
     found = [m.value for m in at.main.markdown if m.value.startswith("### ")]
-    return [re.sub(r"\[([^\]]+)\]\(#term-[^)]+\)", r"\1", heading) for heading in found]
+    return [unexplained(heading) for heading in found]
 
 
 def test_a_question_leads_to_its_best_method_and_a_search_to_any(page):

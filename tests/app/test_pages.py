@@ -1,6 +1,5 @@
 """Every page opens, with an empty workspace and with a run, without an exception."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from core.errors import UserError
 from core.jobs import queue
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
+from tests.app import unexplained
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(p.stem for p in (ROOT / "pages").glob("*.py"))
@@ -162,7 +162,7 @@ def test_results_open_on_model_facts_with_blanks_seen_and_filled_in(full, monkey
     def shown():
         at = opened("results", dataset="digits", run=run)
         assert not at.exception
-        return [re.sub(r"\[([^\]]+)\]\(#term-[^)]+\)", r"\1", m.value) for m in at.markdown]
+        return [unexplained(m.value) for m in at.markdown]
 
     said = shown()
     assert "**Known failures:** :orange[not stated]" in said
