@@ -82,7 +82,7 @@ def context(base=True):
     return SimpleNamespace(
         data=data(),
         ws=Workspace(base),
-        job=SimpleNamespace(id="run", method="fader", on_run="base"),
+        job=SimpleNamespace(id="run", method="fader", on_run="base", kind="train"),
         key=lambda name: f"run-{name}",
     )
 
@@ -169,6 +169,13 @@ def test_a_missing_earlier_run_is_said(app):
     at = app(base=False)
     assert "The earlier run has no heat of this case" in said(at)
     assert "the gain in AUROC is unknown" in said(at)
+
+
+def test_the_run_below_a_model_applied_to_other_data_is_no_earlier_one():
+    applied = context()
+    assert panel.earlier_maps(applied) is not None
+    applied.job.kind = "apply"
+    assert panel.earlier_maps(applied) is None
 
 
 def test_bars_say_what_they_stand_for():

@@ -63,14 +63,23 @@ def _show(artifact: AnomalyMaps, context: Context, row: int) -> None:
 
 def earlier_maps(context: Context) -> AnomalyMaps | None:
     """The anomaly maps of the run that this one builds on; None where it is gone or gave none."""
-    ws, base = context.ws, context.job.on_run
-    if not base or ws.catalogue.job(base) is None:
+    ws, base = context.ws, _base(context)
+    if not base:
         return None
     found = (ws.artifact(base, slug) for slug in ws.slugs(base))
     return next(
         (a for a in found if isinstance(a, AnomalyMaps) and a.shows != "doubt" and a.place is None),
         None,
     )
+
+
+def _base(context: Context) -> str:
+    """The run that this one builds on; "" where it is gone, and for a model applied to other data,
+    where the run below is of other cases.
+    """
+    job = context.job
+    there = job.on_run and context.ws.catalogue.job(job.on_run) is not None
+    return str(job.on_run) if there and job.kind == "train" else ""
 
 
 def _with_and_without(artifact: AnomalyMaps, context: Context, row: int) -> None:
@@ -233,8 +242,8 @@ def _cost_and_gain(context: Context) -> None:
         "Gates are worth it where errors grow far more at parts that were not hidden than on normal"
         f" pictures: here by {gain - 1:+.0%} and {cost - 1:+.0%}."
     )
-    base = context.job.on_run
-    earlier = _metrics(context, base) if base and context.ws.catalogue.job(base) else []
+    base = _base(context)
+    earlier = _metrics(context, base) if base else []
     lines = []
     for name in COMPARED:
         pair = [_of(name, found) for found in (earlier, own)]
