@@ -234,7 +234,8 @@ def _flow(data: Dataset) -> None:
         data.name,
         decisions.decisions_stamp(state.workspace().dataset_folder(data.name)),
     )
-    st.image(png, width="stretch", alt=text.plain(words, 300))
+    with st.container(key="drawn-flow"):
+        st.image(png, width="stretch", alt=text.plain(words, 300))
     st.caption(text.label(words, 600))
 
 

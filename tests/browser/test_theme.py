@@ -130,3 +130,14 @@ def test_the_switch_is_there_before_there_is_any_data(browser: Any, tmp_path: Pa
         assert behind(page) == BEHIND["dark"]
         switch(page, "Light")
         context.close()
+
+
+def test_the_whole_bar_is_there_on_a_small_screen(page: Any, served: str, run: str) -> None:
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto(f"{served}/latent?dataset=digits&run={run}")
+    settled(page)
+    bar = page.locator(".st-key-top-bar")
+    for words in ("Window: ", "Selection: ", "Undo"):
+        assert bar.get_by_role("button", name=re.compile(words)).is_visible(), words
+    for label in ("Data", "Run", "Colour by"):
+        assert bar.get_by_text(label, exact=True).is_visible(), label
