@@ -240,19 +240,23 @@ def untrained_synthetic_anomalies(folder: Path) -> Iterator[Part]:
 
 def untrained_lagovad(folder: Path) -> None:
     """Rows of LaGoVAD's tables, which are of frames and have no heat."""
-    found = [bench_lagovad.kept(None, "untrained", s) for s in SEEDS]
-    hearts = [bench_lagovad.kept(None, "untrained hearts", s) for s in SEEDS]
     spans, method = "AUROC of contested spans", bench_lagovad.METHOD
-    for data, title, measure, some, key in (
-        (bench_lagovad.DIGITS, "decide, read in training?", spans, found, "read"),
-        (bench_lagovad.DIGITS, "decide, never read?", spans, found, "unread"),
-        (bench_lagovad.DIGITS, "Which frames", "frame AUROC", found, "span"),
-        (bench_lagovad.HEARTS, "does the definition decide?", spans, hearts, method),
+    of_digits = (
+        ("decide, read in training?", spans, "read"),
+        ("decide, never read?", spans, "unread"),
+        ("Which frames", "frame AUROC", "span"),
+    )
+    of_hearts = (("does the definition decide?", spans, method),)
+    for data, copy, tables in (
+        (bench_lagovad.DIGITS, "untrained", of_digits),
+        (bench_lagovad.HEARTS, "untrained hearts", of_hearts),
     ):
-        one = bench_lagovad.spread(some, key, bench_lagovad.UNTRAINED)
-        print(f"  lagovad | {title} {one}", flush=True)
-        if not add_rows("lagovad", data, title, {measure: [one]}, own=True):
-            raise OtherDataError(f"lagovad has no table “{title}”.")
+        found = [bench_lagovad.kept(None, copy, s) for s in SEEDS]
+        for title, measure, key in tables:
+            one = bench_lagovad.spread(found, key, bench_lagovad.UNTRAINED)
+            print(f"  lagovad | {title} {one}", flush=True)
+            if not add_rows("lagovad", data, title, {measure: [one]}, own=True):
+                raise OtherDataError(f"lagovad has no table “{title}”.")
 
 
 # -- another method --------------------------------------------------------------------------------
