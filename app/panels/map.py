@@ -20,6 +20,7 @@ from app.panels.map_figure import (
     name_points,
     scale_points,
 )
+from app.panels.map_neighbours import true_neighbours
 from app.panels.map_sprites import sprites
 from app.state import Context
 from core.artifacts import Map
@@ -50,14 +51,18 @@ def column_of(context: Context, made: Map, name: str) -> Column:
     return own.get(str(chosen), context.columns[name])
 
 
-def compare(made: Map) -> str | None:
-    """What share of the nearest cases each projection keeps that was compared before the map was
-    drawn, in a sentence; None where none was.
+def explain(made: Map) -> str:
+    """How the map is read with the mouse; and, where projections were compared before it was drawn,
+    what share of the nearest cases each keeps.
     """
-    if not made.compared:
-        return None
-    said = describe_comparison(made.compared, count_sampled(made))
-    return f"Drawn by {PROJECTIONS[made.how]}: {said}."
+    said = ""
+    if made.compared:
+        compared = describe_comparison(made.compared, count_sampled(made))
+        said = f"Drawn by {PROJECTIONS[made.how]}: {compared}. "
+    return (
+        f"{said}Lines from the point under the mouse lead to the cases nearest to it in the latent"
+        " space itself: long ones are neighbours the map has torn apart."
+    )
 
 
 def reading(made: Map, seed: int = 0) -> str:
@@ -143,6 +148,7 @@ def draw(
         backdrop=None if under is None else component.draw_backdrop(under),
         ids=np.asarray(made.rows),
         linked=linked,
+        near=true_neighbours(made),
     )
     stamp = (
         f"{key}-{column.name}-{len(state.selection())}-{made.how}"

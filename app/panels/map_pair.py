@@ -33,7 +33,7 @@ def draw(context: Context, made: Map, column: Column) -> bool:
     flat = made.xy.shape[1] == 2 and made.place is None and component.available()
     beside = _choose(context, made, cell) if flat else ALONE
     if beside == ALONE:
-        words.caption(map_panel.reading(made), help=map_panel.compare(made))
+        words.caption(map_panel.reading(made), help=map_panel.explain(made))
         return False
     words.caption(
         "What is selected on one map is selected on both; the point under the mouse is ringed on"
@@ -42,7 +42,7 @@ def draw(context: Context, made: Map, column: Column) -> bool:
     left, right = st.columns(2)
     with left:
         st.caption(
-            f"**{PROJECTIONS[made.how]}**. {map_panel.reading(made)}", help=map_panel.compare(made)
+            f"**{PROJECTIONS[made.how]}**. {map_panel.reading(made)}", help=map_panel.explain(made)
         )
         map_panel.draw(made, context, column, context.job.id, HEIGHT, linked=True)
     with right:

@@ -7,10 +7,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from core.artifacts import Embedding
 from core.data.samples.catalogue import make_sample
 from core.jobs import queue
+from core.jobs.run_folder import find_artifact
 from core.workspace.workspace import Workspace
 from tests.browser.conftest import settled
 
@@ -70,6 +73,19 @@ def test_one_selection_and_one_point_under_the_mouse_on_two_maps(pair: Any, shot
     assert one == two
     assert set(one.split(",")) != {"0"}
     shot("map-pair")
+    assert not page.errors
+
+
+def test_lines_lead_to_the_cases_nearest_in_the_latent_space(pair: Any, home: Path) -> None:
+    page, ws = pair, Workspace(home)
+    space = find_artifact(ws, page.run, Embedding)
+    z = np.asarray(space.z)[space.at(ws.dataset("digits").rows)]
+    nearest = np.argsort(np.linalg.norm(z - z[77], axis=1), kind="stable")[1:6]
+    page.evaluate("() => Object.values(window.lightboxMaps)[0].map.hovered(77)")
+    lines = page.locator(".lm-ties line")
+    assert {int(t) for t in lines.evaluate_all("l => l.map(i => i.dataset.to)")} == set(nearest)
+    page.evaluate("() => Object.values(window.lightboxMaps)[0].map.left()")
+    assert lines.count() == 0
     assert not page.errors
 
 

@@ -159,6 +159,7 @@ def message(
     backdrop: bytes | None = None,
     ids: np.ndarray | None = None,
     linked: bool = False,
+    near: np.ndarray | None = None,
 ) -> bytes:
     """What is sent of the points; it stays the same, byte for byte, whatever is selected, so that
     the browser need not be sent it again.
@@ -168,7 +169,7 @@ def message(
     point's neighbours on the map are; `backdrop`: a picture to lay under the points
     (`draw_backdrop`); `ids` [n]: row ids, by which it is known whether another map shows the
     same cases (points then move to their new places), and by which `linked` maps on one page ring
-    each other's points.
+    each other's points; `near` [n,k]: positions of the cases nearest in the latent space.
     """
     n = len(xy)
     head: dict[str, Any] = {
@@ -214,6 +215,9 @@ def message(
         if linked:
             head["linked"] = True
             arrays.append(ids.astype("<i4"))
+    if near is not None:
+        head["ties"] = near.shape[1]
+        arrays.append(near.astype("<i4"))
     if words is not None and n <= WORDS_MOST:
         head["words"] = words
     if sprite is not None:

@@ -1,7 +1,7 @@
 // The latent map: points on WebGL, outlines that are sent back as polygons, hover with a thumbnail. Python keeps the selection.
 import createScatterplot from "regl-scatterplot";
 import { Drawing } from "./drawing.js";
-import { Names, Pictures, Ring, screen, visible } from "./marks.js";
+import { Names, Pictures, Ring, Ties, screen, visible } from "./marks.js";
 import { controls, DOUBT, legend, tooltip, unpack } from "./parts.js";
 
 const instances = new WeakMap();
@@ -60,10 +60,11 @@ class LatentMap {
     this.pictures = new Pictures(this.stage, (i) => this.colourOf(i));
     this.names = new Names(this.stage);
     this.ring = new Ring(this.stage);
+    this.ties = new Ties(this.stage);
     this.drawing = new Drawing(this.stage, () => this.accent(), (points, keys) => this.outlined(points, keys), () => this.clicked(),
       (point) => screen(this.plot, this.stage).back(...point));
     this.tip = tooltip(this.root);
-    this.stage.addEventListener("pointerdown", () => { this.tip.hide(); this.ring.tell(); });
+    this.stage.addEventListener("pointerdown", () => this.left());
   }
 
   start() {
@@ -71,10 +72,10 @@ class LatentMap {
       pointColorActive: this.accent(), pointOutlineWidth: 1, pointSizeSelected: 1, deselectOnDblClick: false, deselectOnEscape: false,
       opacityInactiveScale: 0.4, opacityInactiveMax: 0.4, showReticle: false });
     plot.subscribe("pointOver", (i) => this.hovered(i));
-    plot.subscribe("pointOut", () => { this.over = undefined; this.tip.hide(); this.ring.tell(); });
+    plot.subscribe("pointOut", () => { this.over = undefined; this.left(); });
     plot.subscribe("view", () => this.placeMarks());
     // Zooming moves the points away from under the card; the map of points tells again of one only when another was in between.
-    this.stage.addEventListener("wheel", () => { this.tip.hide(); this.zoomed = true; }, { passive: true, capture: true });
+    this.stage.addEventListener("wheel", () => { this.left(); this.zoomed = true; }, { passive: true, capture: true });
     this.canvas.addEventListener("pointermove", (e) => {
       this.at = e;
       if (this.zoomed) requestAnimationFrame(() => this.over !== undefined && this.hovered(this.over));
@@ -148,7 +149,7 @@ class LatentMap {
     this.names.show(message.labels);
     this.pictures.show(message);
     this.ring.show(message, () => this.drawn && !this.gone && screen(this.plot, this.stage));
-    this.tip.hide();
+    this.left();
     this.release([message.sprite, message.backdrop]);
     this.placeMarks();
     this.waiting = maps()[message.key] ??= {};
@@ -216,9 +217,17 @@ class LatentMap {
   hovered(i) {
     this.over = i;
     this.ring.tell(i);
+    this.ties.draw(this.message, i, screen(this.plot, this.stage));
     if (this.drawing.points.length) return;
     const m = this.message;
     this.tip.show(this.at, m.words ? m.words[i] : m.names && m.kind === "category" ? m.names[m.code[i]] : "", m.sprite, m.tiles ? m.tiles[i] : -1, m);
+  }
+
+  // Nothing of a case under the mouse is shown any more.
+  left() {
+    this.tip.hide();
+    this.ring.tell();
+    this.ties.draw(this.message);
   }
 
   destroy() {

@@ -160,3 +160,25 @@ export class Ring {
     document.removeEventListener("lightbox-hover", this.heard);
   }
 }
+
+// Lines from the case under the mouse to those that are nearest to it in the latent space, wherever the map has put them.
+export class Ties {
+  constructor(stage) {
+    this.layer = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    this.layer.setAttribute("class", "lm-ties");
+    this.layer.setAttribute("aria-hidden", "true");
+    stage.append(this.layer);
+  }
+
+  // `at` as `screen` gives it; `i` undefined = none.
+  draw(message, i, at) {
+    if (i === undefined || !message.near || !at) return this.layer.replaceChildren();
+    const [x, y] = at.place(message.x[i], message.y[i]);
+    this.layer.replaceChildren(...Array.from(message.near.subarray(i * message.ties, (i + 1) * message.ties), (j) => {
+      const line = document.createElementNS("http://www.w3.org/2000/svg", "line"), [x2, y2] = at.place(message.x[j], message.y[j]);
+      for (const [name, value] of Object.entries({ x1: x, y1: y, x2, y2 })) line.setAttribute(name, value);
+      line.dataset.to = j;
+      return line;
+    }));
+  }
+}

@@ -19,6 +19,7 @@ export function unpack(bytes) {
   head.code = take(Float32Array, head.n);
   head.trust = head.faithful ? take(Float32Array, head.n) : new Float32Array(head.n);
   head.ids = head.linked ? take(Int32Array, head.n) : null;
+  head.near = head.ties ? take(Int32Array, head.n * head.ties) : null;
   if (head.tile) {
     head.tiles = take(Int32Array, head.n);
     head.sprite = URL.createObjectURL(new Blob([take(Uint8Array, head.spriteBytes)], { type: "image/png" }));
