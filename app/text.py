@@ -4,12 +4,15 @@ screen.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import unicodedata
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from core import glossary
+from core.words import percent as percent
 
 if TYPE_CHECKING:
     from core.artifacts import Metric
@@ -104,6 +107,28 @@ def counted(n: int, one: str) -> str:
 def size(many: int) -> str:
     """Bytes in words: "36 kB", "1.2 MB"."""
     return f"{many / 1e6:,.1f} MB" if many >= 1e5 else f"{max(1, round(many / 1e3))} kB"
+
+
+def moment(written: str) -> str:
+    """A moment written as in ISO 8601, as a person writes it, to the minute: "2026-11-29 12:06
+    UTC"; as it is where it is none.
+    """
+    try:
+        then = datetime.fromisoformat(written)
+    except ValueError:
+        return written
+    return f"{then:%Y-%m-%d %H:%M}" + (f" {then.tzname()}" if then.tzinfo else "")
+
+
+def figures(value: float, digits: int = 3) -> str:
+    """A score or distance to `digits` significant digits, zeros at the end as well, so that those
+    below each other have the same: "0.0120", "2.45", "1,230".
+    """
+    if not math.isfinite(value):
+        return number(None)
+    if abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:#.{digits}g}".rstrip(".")
 
 
 def ago(then: float) -> str:

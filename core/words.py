@@ -24,3 +24,8 @@ def describe_groups(groups: Iterable[Any] | None) -> str:
 def count_groups(groups: Iterable[Any]) -> int:
     """Return the number of different groups; missing ones (None) are not counted."""
     return len({group for group in groups if group is not None})
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share of 1 in percent: "54 %", "2.5 %"."""
+    return f"{100 * share:.{digits}f} %"

@@ -65,14 +65,14 @@ with tabs[0]:
         )
         order = np.argsort(-change, kind="stable")[:60]
         st.markdown(
-            f"On average {change.mean():.0%} of a case’s 15 nearest cases are others in the second"
-            " run. The neighbours of these changed most:"
+            f"On average {text.percent(change.mean())} of a case’s 15 nearest cases are others in"
+            " the second run. The neighbours of these changed most:"
         )
         gallery(
             left,
             rows[order],
             "moved",
-            captions=[f"{c:.0%} new" for c in change[order]],
+            captions=[f"{text.percent(c)} new" for c in change[order]],
             across=10,
             page_size=20,
         )

@@ -156,7 +156,7 @@ def test_heat_is_shown_with_and_without_gates_and_what_these_add(app):
 
 def test_cost_and_gain_and_both_runs_are_told(app):
     at = app()
-    assert "here by +31% and +8%" in said(at)
+    assert "here by +31 % and +8 %" in said(at)
     table = next(m.value for m in at.markdown if "Without gates" in m.value)
     without, with_gates = table.splitlines()[-1].split("|")[2:4]
     assert "0.60" in without.replace("\\", "")

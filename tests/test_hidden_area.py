@@ -103,5 +103,5 @@ def test_the_histogram_counts_each_case_once_and_marks_the_one_looked_at():
     assert figure.layout.shapes[0].x0 == pytest.approx(20)
     assert not panel.draw_histogram(share, found, None).layout.shapes
     said = panel.describe(share, found)
-    assert "known normal 15%" in said
+    assert "known normal 15 %" in said
     assert "n = 1" in said

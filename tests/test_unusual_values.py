@@ -23,7 +23,7 @@ def said(row: int, top: int = 3) -> list[str]:
 
 
 def test_a_value_beyond_all_others_comes_before_a_rare_category() -> None:
-    assert said(99) == ["age 95 (higher than 99 of 100)", "sex m (in 3% of cases)"]
+    assert said(99) == ["age 95 (higher than 99 of 100)", "sex m (in 3 % of cases)"]
     assert said(99, top=1) == ["age 95 (higher than 99 of 100)"]
 
 
@@ -32,7 +32,7 @@ def test_a_usual_case_has_no_unusual_value() -> None:
 
 
 def test_a_missing_value_is_named_where_few_cases_lack_it() -> None:
-    assert "stage missing (in 1% of cases)" in said(98)
+    assert "stage missing (in 1 % of cases)" in said(98)
 
 
 def test_the_reference_says_what_is_usual() -> None:

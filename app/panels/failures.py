@@ -151,7 +151,7 @@ def _pictures(
         images=images,
         across=6,
         page_size=PAGE,
-        captions=[f"{s:.3g}" for s in score],
+        captions=[text.figures(s) for s in score],
     )
 
 

@@ -154,7 +154,7 @@ def _levels(method: Any, artifact: AnomalyMaps, context: Context, row: int) -> N
         shut = 1 - gate[0]
         side = gate.shape[-1]
         stage = Stage(f"Level {i + 1}", "", "heat", shut)
-        note = f"{side} × {side} places; shut by {shut.mean():.0%} in the mean"
+        note = f"{side} × {side} places; shut by {text.percent(shut.mean())} in the mean"
         scale = (0.0, gates.SHUT)
         tiles.append((draw(stage, case.inputs()[0], context, scale), stage.title, note))
     st.markdown("**Where the gates shut**: clear is open, brightest is shut by half or more")
@@ -177,7 +177,8 @@ def _levels(method: Any, artifact: AnomalyMaps, context: Context, row: int) -> N
         shut = own.shut.mean(), usual.shut.mean()
         st.caption(
             f"Normal: the mean of {usual.n} {held} ({words}). Places that let less than half"
-            f" through: {shut[0]:.1%} in this case, {shut[1]:.1%} in normal ones."
+            f" through: {text.percent(shut[0], 1)} in this case,"
+            f" {text.percent(shut[1], 1)} in normal ones."
             + (
                 " The levels are alike: one gate serves all of them, at the size of each."
                 if usual.is_one_gate
@@ -240,7 +241,7 @@ def _cost_and_gain(context: Context) -> None:
     )
     st.caption(
         "Gates are worth it where errors grow far more at parts that were not hidden than on normal"
-        f" pictures: here by {gain - 1:+.0%} and {cost - 1:+.0%}."
+        f" pictures: here by {100 * (gain - 1):+.0f} % and {100 * (cost - 1):+.0f} %."
     )
     base = _base(context)
     earlier = _metrics(context, base) if base else []
@@ -304,7 +305,7 @@ def describe_added_time(method: str) -> str:
     if not found:
         return ""
     said = "; ".join(
-        f"{row['value']:+.0%} ({text.label(table['title'].partition(':')[0], 40)},"
+        f"{100 * row['value']:+.0f} % ({text.label(table['title'].partition(':')[0], 40)},"
         f" n = {table['n']})"
         for table, row in found
     )

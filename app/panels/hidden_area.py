@@ -67,7 +67,7 @@ def show(context: Context) -> None:
             key=context.key("hidden-histogram"),
             config={"displayModeBar": False},
         )
-        line = f"Line: the case looked at, {own[0]:.1%}. " if len(own) else ""
+        line = f"Line: the case looked at, {text.percent(own[0], 1)}. " if len(own) else ""
         st.caption(line + describe(share, found))
         left, right, _ = st.columns([1, 1, 1])
         many = min(20, len(rows))
@@ -123,7 +123,10 @@ def describe(share: np.ndarray, found: dict[str, np.ndarray]) -> str:
         if mask.any():
             low, middle, high = np.quantile(share[mask], [0.25, 0.5, 0.75])
             n = f"n = {int(mask.sum()):,}"
-            said.append(f"{text.label(name)} {middle:.0%} ({low:.0%} to {high:.0%}, {n})")
+            said.append(
+                f"{text.label(name)} {text.percent(middle)}"
+                f" ({text.percent(low)} to {text.percent(high)}, {n})"
+            )
     return (
         f"Median share hidden, in brackets that of the middle half: {'; '.join(said)}. What is not"
         " hidden may be copied, so a mark there is missed; what is hidden is shown as blocks and"

@@ -96,7 +96,7 @@ def _value_sliders(context: Context, row: int, order: np.ndarray, effect: np.nda
             predicted = traversal.predict(model, frame[None])
             assert predicted is not None
             for name, p in zip(model.classes, predicted[0]):
-                st.progress(float(p), text=f"{text.label(name)}: {p:.0%}")
+                st.progress(float(p), text=f"{text.label(name)}: {text.percent(p)}")
     traverse.real_cases(context, np.asarray(traversal.nearest_cases(embedding, z[None], 3)[0]))
 
 

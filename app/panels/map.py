@@ -84,7 +84,8 @@ def reading(made: Map, seed: int = 0) -> str:
     )
     return text.explain(
         f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f};"
-        f" {recall:.0%} of the 15 nearest kept). Distances between far groups mean nothing."
+        f" {text.percent(recall)} of the 15 nearest kept). Distances between far groups mean"
+        " nothing."
         f" {len(made.rows):,} of {made.total or len(made.rows):,}"
         f" {'cases' if made.place is None else 'slices'} shown{made.how_placed}.{among}"
     )

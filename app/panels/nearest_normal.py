@@ -129,7 +129,9 @@ def show(scores: AnomalyMaps, context: Context, row: int) -> None:
             if pics is not None:
                 st.image(pics[i], width="stretch", alt=text.plain(names[i], 60))
             times = near.distance[i] / near.usual if near.usual > 0 else float("nan")
-            far = f"{near.distance[i]:.3g}" + (f" ({times:.1f}×)" if np.isfinite(times) else "")
+            far = text.figures(float(near.distance[i])) + (
+                f" ({times:.1f}×)" if np.isfinite(times) else ""
+            )
             st.button(
                 far if pics is not None else f"{text.label(names[i], 12)} {far}",
                 key=f"normal-{i}",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import state
+from app import state, text
 from app.panels import by_value, failures, heat, threshold, threshold_bench, unusual_values
 from app.panels.gallery import gallery
 from app.state import Context
@@ -122,6 +122,6 @@ def _pictures(
         images=images,
         across=6,
         page_size=PAGE,
-        captions=[f"{s:.3g}{told.get(int(r), '')}" for r, s in zip(ranked, score)],
+        captions=[f"{text.figures(s)}{told.get(int(r), '')}" for r, s in zip(ranked, score)],
         marked=lambda row: ":material/flag:" if row in marked else None,
     )

@@ -52,8 +52,8 @@ def quality(artifact: Attributions) -> str:
     else:
         words = "does NOT add up: read it with doubt"
     return (
-        f"The explanation {words}: the parts miss the whole by {gap:.2g} on average ({share:.0%} of"
-        " it)."
+        f"The explanation {words}: the parts miss the whole by {gap:.2g} on average"
+        f" ({text.percent(share)} of it)."
     )
 
 

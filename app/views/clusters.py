@@ -85,7 +85,8 @@ def _show_cluster(
         head, body = st.columns([1, 4], vertical_alignment="center")
         with head:
             st.markdown(
-                f"**{text.label(name)}**  \n{size:,} cases ({size / len(artifact.rows):.0%}){known}"
+                f"**{text.label(name)}**  \n{size:,} cases"
+                f" ({text.percent(size / len(artifact.rows))}){known}"
             )
             st.button(
                 "Select",

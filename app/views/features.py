@@ -95,7 +95,7 @@ def _feature(artifact: Embedding, context: Context, j: int, often: float) -> Non
     name, run = columns.feature_column(artifact, j), artifact.made_by.run or context.job.id
     with st.container(border=True):
         head, *buttons = st.columns([4, 1, 1, 1], vertical_alignment="center")
-        head.markdown(f"**{text.label(name, 60)}** · on in {often:.1%} of cases")
+        head.markdown(f"**{text.label(name, 60)}** · on in {text.percent(often, 1)} of cases")
         on = artifact.rows[value != 0]
         buttons[0].button(
             "Select",
@@ -164,8 +164,8 @@ def _common(data: Dataset, rows: np.ndarray) -> str:
                 else 0
             )
             words.append(
-                f"{there.count(best)} of {len(rows)} are {text.label(best, 24)} ({share:.0%} of all"
-                " cases are)"
+                f"{there.count(best)} of {len(rows)} are {text.label(best, 24)}"
+                f" ({text.percent(float(share))} of all cases are)"
             )
     return "; ".join(words) or f"the {len(rows)} strongest cases"
 

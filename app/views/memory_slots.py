@@ -88,9 +88,9 @@ def show(artifact: Model, context: Context) -> None:
     unused = int(use.unused(layer).sum())
     st.caption(
         f"A slot is a pattern the network has learned and keeps for all pictures. In this layer the"
-        f" {slots} slots get {given[layer]:.0%} of the attention of {len(use.rows):,} cases’"
-        f" patches, the other patches of the picture the rest. {unused} of {slots} are hardly used"
-        " (less than a tenth of an even share)."
+        f" {slots} slots get {text.percent(given[layer])} of the attention of"
+        f" {len(use.rows):,} cases’ patches, the other patches of the picture the rest."
+        f" {unused} of {slots} are hardly used (less than a tenth of an even share)."
     )
     if use.is_even(layer):
         st.info(
@@ -173,8 +173,8 @@ def _slot(use: SlotUse, layer: int, slot: int, context: Context) -> None:
         head, button = st.columns([4, 1], vertical_alignment="center")
         hardly = " · hardly used" if use.unused(layer)[slot] else ""
         head.markdown(
-            f"**Slot {slot + 1}** · {use.share[layer, slot]:.1%} of attention · first choice of"
-            f" {use.first[layer, slot]:.1%} of patches{hardly}"
+            f"**Slot {slot + 1}** · {text.percent(use.share[layer, slot], 1)} of attention"
+            f" · first choice of {text.percent(use.first[layer, slot], 1)} of patches{hardly}"
         )
         many = min(20, len(use.rows))
         button.button(
@@ -195,7 +195,10 @@ def _slot(use: SlotUse, layer: int, slot: int, context: Context) -> None:
             st.image(
                 _where(where, context.data), width="stretch", alt="Where the slot is attended to"
             )
-            st.caption(f"where: {where.min():.1%} (dark) to {where.max():.1%} (bright)")
+            st.caption(
+                f"where: {text.percent(where.min(), 1)} (dark)"
+                f" to {text.percent(where.max(), 1)} (bright)"
+            )
         names = context.data.of(rows).names()
         inputs = context.data.of(rows).inputs()
         for i, cell in enumerate(cells[1:][: len(rows)]):

@@ -142,7 +142,7 @@ def _origin(artifact: Model, context: Context) -> None:
         f"**Learned from:** {len(artifact.rows):,} cases of {text.label(data.name)}"
         f"  \n**Patients:** {groups}  \n**Sites or scanners:** {sites}  \n**Classes:**"
         f" {', '.join(text.label(c, 20) for c in artifact.classes[:12]) or 'none used'}"
-        f"  \n**Made:** {text.label(made.created)} · seed {made.seed} ·"
+        f"  \n**Made:** {text.label(text.moment(made.created))} · seed {made.seed} ·"
         f" {text.label(made.device)} · version {text.label(made.version)}"
     )
     if artifact.receipt:

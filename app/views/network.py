@@ -178,7 +178,7 @@ def _picture(
         text=[
             f"{counts[i, j]:,} of {counts[i].sum():,} cases of"
             f" {text.chart(artifact.names[i], 30)}<br>{artifact.link}"
-            f" {text.chart(artifact.names[j], 30)} ({rate[i, j]:.0%})"
+            f" {text.chart(artifact.names[j], 30)} ({text.percent(rate[i, j])})"
             for _, i, j in dots
         ],
     )
@@ -246,7 +246,7 @@ def _table(artifact: Network, counts: np.ndarray, rate: np.ndarray, order: list[
         hovertemplate="%{hovertext}<extra></extra>",
         hovertext=[
             f"{text.chart(artifact.names[i], 30)} {artifact.link}"
-            f" {text.chart(artifact.names[j], 30)}: {counts[i, j]:,} ({rate[i, j]:.0%})"
+            f" {text.chart(artifact.names[j], 30)}: {counts[i, j]:,} ({text.percent(rate[i, j])})"
             for line in pairs
             for i, j in line
         ],

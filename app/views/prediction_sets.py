@@ -157,7 +157,10 @@ def _inside(
                 "array": [high - value],
                 "arrayminus": [value - low],
             },
-            hovertemplate=f"{value:.1%} ({low:.1%} to {high:.1%})<extra></extra>",
+            hovertemplate=(
+                f"{text.percent(value, 1)} ({text.percent(low, 1)} to {text.percent(high, 1)})"
+                "<extra></extra>"
+            ),
         )
     if artifact.coverage is not None:
         figure.add_vline(

@@ -121,7 +121,7 @@ def show(artifact: Predictions, context: Context) -> None:
         " segmentation, the share of the picture marked."
     )
     by_row = {
-        int(r): f"Dice {d:.2f}" if np.isfinite(d) else f"{s:.1%} marked"
+        int(r): f"Dice {d:.2f}" if np.isfinite(d) else f"{text.percent(s, 1)} marked"
         for r, d, s in zip(artifact.rows, dice, share)
     }
     key, size = context.key(f"outlines-{slug}"), 12

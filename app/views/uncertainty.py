@@ -68,7 +68,7 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
         images=images if render.is_drawable(data) else None,
         across=6,
         page_size=PAGE,
-        captions=[f"{s:.3g}" for s in score],
+        captions=[text.figures(s) for s in score],
     )
     most = (
         rows[: max(1, len(rows) // 10)]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.columns import Column, format_distinct
+from core.words import percent
 
 
 @dataclass(frozen=True)
@@ -97,5 +98,5 @@ def _compare_categories(column: Column, inside: np.ndarray) -> tuple[str, float,
         column.name,
         effect,
         float(p.pvalue),
-        f"is “{words[j]}” in {share[0, j]:.0%} of the group, {share[1, j]:.0%} elsewhere",
+        f"is “{words[j]}” in {percent(share[0, j])} of the group, {percent(share[1, j])} elsewhere",
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from core.columns import format_distinct
 from core.data.dataset import Dataset
+from core.words import percent
 
 FEW = 10  # different values up to which they are counted one by one
 RARE = 0.1  # a value that more than this share of cases exceed is not named
@@ -117,14 +118,14 @@ def _describe_majority(many: int, n: int) -> str:
     """Return a large part of `n` cases in words."""
     if many == n:
         return f"all {n:,}"
-    return f"{many:,} of {n:,}" if many / n >= 0.99 else f"{many / n:.0%}"
+    return f"{many:,} of {n:,}" if many / n >= 0.99 else f"{percent(many / n)}"
 
 
 def _describe_frequency(many: int, n: int) -> str:
     """How often a value occurs, in words."""
     if not many:
         return f"in none of {n:,}"
-    return f"in {many:,} of {n:,}" if many / n < 0.01 else f"in {many / n:.0%} of cases"
+    return f"in {many:,} of {n:,}" if many / n < 0.01 else f"in {percent(many / n)} of cases"
 
 
 def _distance_from_middle(column: np.ndarray, x: float) -> float:

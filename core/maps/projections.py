@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.errors import UserError
+from core.words import percent
 
 PROJECTIONS = {"umap": "UMAP", "tsne": "t-SNE", "pacmap": "PaCMAP", "pca": "PCA"}
 AUTOMATIC = "auto"  # the most faithful of those compared; the one taken where none is named
@@ -45,7 +46,7 @@ def describe_comparison(compared: dict[str, dict[str, float]], sampled: int) -> 
     """Return what share of the 15 nearest each projection keeps, as a clause; `sampled` is of how
     many cases that was measured, 0 where of all.
     """
-    kept = " and ".join(f"{PROJECTIONS[h]} {s['knn_recall']:.0%}" for h, s in compared.items())
+    kept = " and ".join(f"{PROJECTIONS[h]} {percent(s['knn_recall'])}" for h, s in compared.items())
     kept = kept.replace(" and ", ", ", len(compared) - 2)
     among = f", in a sample of {sampled:,}," if sampled else ""
     return f"of each case’s 15 nearest{among} {kept} stay near"

@@ -100,7 +100,7 @@ def test_the_page_says_what_missed_cases_have_in_common(home):
     kind.set_value("missed").run()
     assert not at.exception
     assert "Set beside the 10 abnormal cases that are found" in words(at)
-    assert "**site** is “A” in 0% of the group, 100% elsewhere" in words(at)
+    assert "**site** is “A” in 0 % of the group, 100 % elsewhere" in words(at)
     assert "patients, of whom each counts with all its cases" in words(at)
 
 

@@ -73,7 +73,7 @@ def test_the_layer_with_the_most_attention_comes_first_and_its_slots_by_use(show
     assert slots_of(at) == ["3", "4", "2", "1"]
     assert "1 of 4 are hardly used" in said(at)
     assert said(at).count("· hardly used") == 1
-    assert "the 4 slots get 35% of the attention of 40 cases" in said(at).replace("\\", "")
+    assert "the 4 slots get 35 % of the attention of 40 cases" in said(at).replace("\\", "")
 
 
 @pytest.mark.parametrize(

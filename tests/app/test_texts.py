@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import text
 from core.artifacts import Metric, Metrics, Rationales
 from core.data.readers import read
 from core.jobs.run_folder import save_artifacts
@@ -129,3 +130,27 @@ def test_the_page_of_reasons_tells_the_deletion_test_and_what_was_not_read(
     assert not at.exception
     assert "weightiest 51 points (45 to 57), random 6 points (3 to 10)" in told(at)
     assert "1 of 2 texts are longer than the 2 tokens" in told(at)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.01198, "0.0120"),
+        (0.0119, "0.0119"),
+        (2.449, "2.45"),
+        (12.0, "12.0"),
+        (345.6, "346"),
+        (1234.5, "1,234"),
+        (float("nan"), "not defined"),
+    ],
+)
+def test_scores_below_each_other_have_the_same_digits(value, words):
+    assert text.figures(value) == words
+
+
+def test_shares_and_moments_read_as_people_write_them():
+    assert text.percent(0.535) == "54 %"
+    assert text.percent(0.0251, 1) == "2.5 %"
+    assert text.moment("2026-11-29T12:06:47+00:00") == "2026-11-29 12:06 UTC"
+    assert text.moment("2026-11-29T12:06:47") == "2026-11-29 12:06"
+    assert text.moment("long ago") == "long ago"

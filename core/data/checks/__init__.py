@@ -27,6 +27,7 @@ from core.data.dataset import Dataset
 from core.io.files import write_json
 from core.limits import FINDING_ROWS, LOOKED
 from core.neighbours import nearest, others
+from core.words import percent
 
 if TYPE_CHECKING:
     from core.workspace.workspace import Workspace
@@ -254,7 +255,7 @@ def _find_label_noise(data: Dataset, facts: Facts) -> list[Finding]:
         return []
     trial = (
         f"In a trial{_among(facts, data)} with {doubts.swapped:,} labels swapped on purpose the"
-        f" same rule found {doubts.found:.0%} of them"
+        f" same rule found {percent(doubts.found)} of them"
     )
     if doubts.found < 0.3:
         words = (
@@ -280,7 +281,9 @@ def _find_label_noise(data: Dataset, facts: Facts) -> list[Finding]:
         f"{len(named):,} {has} that most similar cases do not have; some will be wrong, some"
         f" just unusual. {trial}; "
     )
-    words += f"roughly {doubts.low:.0%} to {doubts.high:.0%} of what it names is truly wrong."
+    words += (
+        f"roughly {percent(doubts.low)} to {percent(doubts.high)} of what it names is truly wrong."
+    )
     return [
         Finding(
             "labels doubted",
