@@ -12,6 +12,7 @@ from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.ground_truth import find_ground_truth
 from core.measures.image_anomaly import ImageAnomaly
+from tests.app import unexplained
 
 
 def script(folder: str, split: list[str], patients: int) -> None:
@@ -78,7 +79,7 @@ def truth_of(context) -> np.ndarray:
 
 
 def words(at: AppTest) -> str:
-    return " ".join([*(m.value for m in at.markdown), *(c.value for c in at.caption)])
+    return unexplained(" ".join(e.value for e in [*at.markdown, *at.caption]))
 
 
 def press(at: AppTest, label: str) -> AppTest:

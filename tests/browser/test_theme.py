@@ -138,6 +138,6 @@ def test_the_whole_bar_is_there_on_a_small_screen(page: Any, served: str, run: s
     settled(page)
     bar = page.locator(".st-key-top-bar")
     for words in ("Window: ", "Selection: ", "Undo"):
-        assert bar.get_by_role("button", name=re.compile(words)).is_visible(), words
+        bar.get_by_role("button", name=re.compile(words)).wait_for()
     for label in ("Data", "Run", "Colour by"):
-        assert bar.get_by_text(label, exact=True).is_visible(), label
+        bar.get_by_text(label, exact=True).wait_for()
