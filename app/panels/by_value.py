@@ -119,8 +119,12 @@ def _draw(found: list[ValueFigures], column: str, at: float, context: Context) -
             config={"displayModeBar": False},
         )
     part = {"test": "test", "val": "validation"}.get(found[0].auroc.split, "all")
-    figures = {
-        "normal (train)": [f.trained for f in found],
+    # a model applied to other data learned from none of them
+    learns = any(f.trained for f in found)
+    figures: dict[str, list[int] | list[str]] = {}
+    if learns:
+        figures["normal (train)"] = [f.trained for f in found]
+    figures |= {
         f"normal ({part})": [f.normal for f in found],
         f"abnormal ({part})": [f.abnormal for f in found],
         "case AUROC": [text.measured(f.auroc) for f in found],
@@ -131,15 +135,16 @@ def _draw(found: list[ValueFigures], column: str, at: float, context: Context) -
     table = pd.DataFrame({name: [text.plain(f.value) for f in found]} | figures)
     st.dataframe(table, hide_index=True, width="stretch")
     patients = ", counted over patients" if context.data.groups is not None else ""
-    none = [f.value for f in found if f.normal and not f.trained]
+    none = [f.value for f in found if learns and f.normal and not f.trained]
     learned = (
         f" Of {', '.join(f'“{text.label(v, 30)}”' for v in none[:3])} no normal case was among the"
         " training cases."
         if none
         else ""
     )
+    could = "Normal (train): normal cases it could learn from. " if learns else ""
     st.caption(
-        f"Normal (train): normal cases it could learn from. In brackets: 95 % intervals{patients}."
+        f"{could}In brackets: 95 % intervals{patients}."
         f" False alarms: share of normal cases above the threshold, {at:.4g}; one threshold serves"
         f" all.{learned} Many values are looked at at once: one that stands out may do so by"
         " chance."

@@ -264,3 +264,24 @@ def test_failures_stand_above_their_nearest_normal_case(method, request):
     by = "in the latent space of the run" if method == "home" else "by grey levels"
     assert f"Below: the nearest normal one {by}" in words(at)
     assert "among known normal cases" in words(at)
+
+
+def test_a_model_applied_to_other_data_is_not_said_to_have_learned_from_these():
+    from streamlit.testing.v1 import AppTest
+
+    def page() -> None:
+        from types import SimpleNamespace
+
+        from app.panels import by_value
+        from core.artifacts import Metric
+        from core.explain.anomaly_by_value import ValueFigures
+
+        figure = Metric("case AUROC", 0.7, split="test", n=9)
+        data = SimpleNamespace(groups=None)
+        context = SimpleNamespace(data=data, key=lambda name: name)
+        by_value._draw([ValueFigures("A", 0, 5, 4, figure, figure)], "site", 0.5, context)
+
+    at = AppTest.from_function(page, default_timeout=60).run()
+    assert not at.exception
+    assert "normal (train)" not in at.dataframe[0].value
+    assert "training cases" not in words(at)
