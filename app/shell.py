@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import navigation, state, text
 from app.components import theme
+from core.data.dataset import Dataset
 from core.settings import loopback
 from core.workspace import review
 from core.workspace.catalogue import Job
@@ -59,7 +60,11 @@ def top_bar(whole: bool = True) -> None:
             theme.switch(navigation.url_paths())
         if not names:
             return
-        cells = iter(_cells(whole))
+        runs = (
+            {j.id: j for j in ws.runs(state.dataset_name()) if j.status == "done"} if whole else {}
+        )
+        data = state.dataset() if whole else None
+        cells = iter(_cells(bool(runs), data))
         with next(cells):
             state.set_value("open-dataset", state.dataset_name())
             state.kept("open-dataset", names[0], names)
@@ -73,13 +78,11 @@ def top_bar(whole: bool = True) -> None:
             )
         if not whole:
             return
-        runs = {j.id: j for j in ws.runs(state.dataset_name()) if j.status == "done"}
         if runs:
             with next(cells):
                 _run(runs)
             with next(cells):
                 _colour()
-        data = state.dataset()
         if data is not None:
             from app.panels import viewer
 
@@ -99,14 +102,13 @@ def top_bar(whole: bool = True) -> None:
         _jobs()
 
 
-def _cells(whole: bool) -> list[DeltaGenerator]:
+def _cells(trained: bool, data: Dataset | None) -> list[DeltaGenerator]:
     """The places of the bar, as wide as what stands in them needs, whichever of them there are."""
     from app.panels import viewer
 
     wide, all_of_them = [2.0], 12.5
-    if whole and any(j.status == "done" for j in state.workspace().runs(state.dataset_name())):
+    if trained:
         wide += [3.4, 1.8]
-    data = state.dataset() if whole else None
     if data is not None:
         wide += [2.1, 2.3, 0.9] if viewer.fits(data) else [2.3, 0.9]
     rest = all_of_them - sum(wide)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from core import glossary
 from core.words import percent as percent
+from core.words import size as size
 
 if TYPE_CHECKING:
     from core.artifacts import Metric
@@ -102,11 +103,6 @@ def counted(n: int, one: str) -> str:
     """ "1 file", "2,311 files", "2 guesses"."""
     more = "es" if one.endswith(("s", "x", "ch", "sh")) else "s"
     return f"{n:,} {one}{'' if n == 1 else more}"
-
-
-def size(many: int) -> str:
-    """Bytes in words: "36 kB", "1.2 MB"."""
-    return f"{many / 1e6:,.1f} MB" if many >= 1e5 else f"{max(1, round(many / 1e3))} kB"
 
 
 def moment(written: str) -> str:

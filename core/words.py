@@ -26,6 +26,11 @@ def count_groups(groups: Iterable[Any]) -> int:
     return len({group for group in groups if group is not None})
 
 
+def size(many: int) -> str:
+    """Return bytes in words: "36 kB", "1.2 MB"."""
+    return f"{many / 1e6:,.1f} MB" if many >= 1e5 else f"{max(1, round(many / 1e3))} kB"
+
+
 def percent(share: float, digits: int = 0) -> str:
     """Return a share of 1 in percent: "54 %", "2.5 %"."""
     return f"{100 * share:.{digits}f} %"

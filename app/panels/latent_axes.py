@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import state, text
 from app.panels import traversal_bench
-from app.panels.traversal_bench import axis_name, axis_reach
+from app.panels.traversal_bench import axis_help, axis_name, axis_reach
 from app.pin import pin_button
 from app.state import Context
 from app.views import traversal as traverse
@@ -77,10 +77,7 @@ def _value_sliders(context: Context, row: int, order: np.ndarray, effect: np.nda
                 (high - low) / 100,
                 key=f"axis-{context.job.id}-{row}-{axis}",
                 format="%.2f",
-                help=(
-                    "Moving it by two typical steps changes the reconstruction by"
-                    f" {effect[axis]:.3g} on average."
-                ),
+                help=axis_help(float(effect[axis])),
             )
             if abs(value - own) > 1e-6:
                 z = traversal.set_coordinate(embedding, z, int(axis), value)

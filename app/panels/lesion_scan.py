@@ -99,7 +99,7 @@ def show_projection(
     st.image(made, alt=words, width="stretch")
     top = "" if at.edges.get("top") or not at.edges else " First slice at the top."
     st.caption(
-        f"{text.counted(len(_depth(scan, context)), 'slice')} in one picture.{top} Orange: the"
+        f"{text.counted(_size(scan, context)[0], 'slice')} in one picture.{top} Orange: the"
         " chosen lesion; blue: others; grey: rejected or left out."
         + (" Pink: the region you set." if box else "")
     )
@@ -108,11 +108,6 @@ def show_projection(
 def _size(scan: Scan, context: Context) -> tuple[int, ...]:
     shape = tuple(context.data.shape[1:])
     return shape if len(shape) == 3 else (len(scan.rows), *shape)
-
-
-def _depth(scan: Scan, context: Context) -> range:
-    """The slices of the scan."""
-    return range(_size(scan, context)[0])
 
 
 def _has_heat(artifact: Lesions, scan: Scan, context: Context) -> bool:

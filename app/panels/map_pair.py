@@ -95,16 +95,24 @@ def _other_runs(context: Context) -> list[Job]:
     """Finished runs on the open data, other than the open one, that place its cases."""
     found = []
     for job in context.ws.runs(context.data.name):
-        if job.status == "done" and job.id != context.job.id and _places(context, job):
+        if job.status != "done" or job.id == context.job.id:
+            continue
+        if _places(str(context.ws.home), job.id, context.data.hash):
             found.append(job)
         if len(found) == RUNS:
             break
     return found
 
 
-def _places(context: Context, job: Job) -> bool:
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _places(home: str, run: str, hash: str) -> bool:
+    """Whether a run places cases of the open data, whose hash is `hash`; asked for every run
+    whenever the page is drawn, and true or false for good.
+    """
     try:
-        space: Any = find_artifact(context.ws, job.id, Embedding)
+        space: Any = find_artifact(state.workspace(), run, Embedding)
     except UserError:
         return False
-    return space.place is None and bool(np.isin(context.data.rows, space.rows).any())
+    data = state.dataset()
+    assert data is not None
+    return space.place is None and bool(np.isin(data.rows, space.rows).any())

@@ -32,10 +32,10 @@ def show(data: Dataset) -> None:
 def _accepted(accepted: dict[str, Any], gate: dict[str, Any]) -> None:
     """Who accepted which list before the import, when, and what the files held beyond it."""
     by = f" by {text.label(accepted['by'], 60)}" if accepted.get("by") else ""
-    at = text.label(str(accepted.get("at", ""))[:16].replace("T", " "), 20)
+    at = text.label(text.moment(str(accepted.get("at", ""))), 30)
     n = accepted.get("entries", 0)
     many = f"a list of {n:,} entr{'y' if n == 1 else 'ies'}"
-    st.caption(f":material/task_alt: Accepted before the import{by}, {at} UTC: {many}.")
+    st.caption(f":material/task_alt: Accepted before the import{by}, {at}: {many}.")
     known = {e.get("what") for e in accepted.get("list", [])}
     if beyond := [k for k in gate.get("removed", {}) if k not in known]:
         few = ", ".join(text.label(words_of_keyword(k), 60) for k in beyond[:6])

@@ -104,20 +104,31 @@ def _axis(
         values, at = ahead.values[place], int(ahead.at[place])
     known = place is not None
     output = ahead.output[place] if known and ahead.output is not None else np.zeros((0, 0))
+    far = [float(p) for p in ahead.distance[place]] if known else []
     return {
         "axis": axis,
         "name": text.plain(axis_name(embedding, axis), 60),
-        "help": (
-            "Moving it by two typical steps changes the reconstruction by"
-            f" {text.number(float(effect[axis]))} on average."
-        ),
+        "help": axis_help(float(effect[axis])),
         "values": [float(v) for v in values],
         "at": at,
         "set": moved,
         "first": 2 + place * STEPS if place is not None else -1,
-        "distance": [round(float(p), 2) for p in ahead.distance[place]] if known else [],
+        "distance": [round(p, 2) for p in far],
+        "said": [_sentence(traversal.describe_distance(p)) for p in far],
         "output": [[round(float(p), 4) for p in row] for row in output],
     }
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[0].upper()}{clause[1:]}."
+
+
+def axis_help(effect: float) -> str:
+    """What moving an axis does, in a sentence; `effect` as `traversal.axis_effects` gives it."""
+    return (
+        "Moving it by two typical steps changes the reconstruction by"
+        f" {text.number(effect)} on average."
+    )
 
 
 def axis_name(embedding: Embedding, axis: int) -> str:

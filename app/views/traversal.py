@@ -49,18 +49,9 @@ def gauge(percent: float) -> None:
     """How far from anything real: the step's distance to the nearest training case, as a percentile
     of the training cases' own distances.
     """
-    if percent < 95:
-        words = "as real cases are"
-    elif percent < 99:
-        words = "at the edge of what the model has seen"
-    else:
-        words = "unlike anything the model has seen: do not trust it"
-    than = "every real case" if percent >= 100 else f"{int(percent)} of 100 real cases"
     st.progress(
         min(100, max(0, int(percent))) / 100,
-        text=(
-            f"Distance to real cases: farther from the nearest training case than {than}, {words}."
-        ),
+        text=f"Distance to real cases: {traversal.describe_distance(percent)}.",
     )
 
 

@@ -315,6 +315,18 @@ def nearest_cases(embedding: Embedding, z: np.ndarray, k: int = 3) -> np.ndarray
     return np.asarray(embedding.rows)[order]
 
 
+def describe_distance(percent: float) -> str:
+    """Return what a `distance_percentile` says, as a clause: how far from real cases a point is."""
+    than = "every real case" if percent >= 100 else f"{int(percent)} of 100 real cases"
+    if percent < 95:
+        words = "as real cases are"
+    elif percent < 99:
+        words = "at the edge of what the model has seen"
+    else:
+        words = "unlike anything the model has seen: do not trust it"
+    return f"farther from the nearest training case than {than}: {words}"
+
+
 def distance_percentile(
     data: Dataset, embedding: Embedding, z: np.ndarray, most: int = 4_000
 ) -> np.ndarray:

@@ -19,6 +19,7 @@ from core.data.readers.choice import read_with_sheets
 from core.errors import UserError
 from core.jobs import preview_pictures as drawn
 from core.jobs.preview_meter import Meter
+from core.words import size
 
 LOOK = "core.jobs.import_preview:look"
 
@@ -77,13 +78,11 @@ def _pictures(chosen: Chosen, meter: Meter) -> dict[str, Any]:
 
 def describe_cost(cost: dict[str, Any]) -> str:
     """Say what a look cost."""
-    size = cost["bytes"]
-    amount = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{max(1, round(size / 1e3))} kB"
     others = cost["of"] - cost["files"]
     rest = f" (of the other{'s' * (others > 1)} only the first bytes)" if others > 0 else ""
     return (
         f"Looked at {cost['files']:,} of {cost['of']:,} file{'s' * (cost['of'] != 1)}{rest}:"
-        f" {amount} in {cost['seconds']:.1f} s. Nothing of this look is stored."
+        f" {size(cost['bytes'])} in {cost['seconds']:.1f} s. Nothing of this look is stored."
     )
 
 

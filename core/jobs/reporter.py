@@ -15,7 +15,6 @@ from core.io.files import append_line, write_bytes
 from core.jobs.run_folder import remove_leftovers
 from core.workspace import records
 from core.workspace.catalogue import Job
-from core.workspace.import_request import drop_request
 from core.workspace.workspace import Workspace
 
 BEAT = 0.5  # seconds
@@ -89,7 +88,6 @@ class Reporter:
                 eta=None,
             )
         remove_leftovers(self.ws, self.job)  # the work went on meanwhile
-        drop_request(self.ws.folder(self.job.id))
         os._exit(0)
 
     def last_word(self) -> bool:

@@ -139,6 +139,39 @@ def served(home: Path) -> Iterator[Address]:
         yield url
 
 
+def train_on_digits(home: Path, dimensions: int, *maps: str) -> str:
+    """Id of a run of principal components on the digits in the workspace, with these maps of it."""
+    from core.data.samples.catalogue import make_sample
+    from core.jobs import queue
+    from core.workspace.workspace import Workspace
+
+    ws = Workspace(home)
+    if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
+        ws.add(make_sample("digits"), sample=True)
+    asked = queue.train(ws, "digits", "pca", {"dimensions": dimensions})
+    trained = queue.wait(ws, asked.id, timeout=500)
+    for how in maps:
+        made = queue.derive(ws, "map", trained.id, {"how": how, "dims": 2})
+        queue.wait(ws, made.id, timeout=500)
+    return trained.id
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> str:
+    """A run on the digits whose map is drawn."""
+    return train_on_digits(home, 8, "auto")
+
+
+def bring(page: Any, served: str, upload: Path) -> None:
+    """Hand a file to the page that adds data."""
+    page.goto(f"{served}/data")
+    settled(page)
+    if page.get_by_role("tab", name="Add data").count():
+        page.get_by_role("tab", name="Add data").click()
+        settled(page)
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(str(upload))
+
+
 class Address(str):
     """Where an app is served; `token` opens it."""
 

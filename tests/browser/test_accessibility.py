@@ -8,9 +8,6 @@ from typing import Any
 import axe_playwright_python
 import pytest
 
-from core.data.samples.catalogue import make_sample
-from core.jobs import queue
-from core.workspace.workspace import Workspace
 from tests.browser.conftest import settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
@@ -20,15 +17,6 @@ NOT_OURS = "[data-testid=stSidebarNavItems]"  # of Streamlit 1.67: a list whose 
 FIND = """([leave]) => axe.run({exclude: [[leave]]}, {resultTypes: ["violations"]}).then(found =>
   found.violations.filter(v => ["serious", "critical"].includes(v.impact)).flatMap(v =>
     v.nodes.map(n => `${v.id}: ${n.html.slice(0, 200)} ${n.failureSummary.slice(0, 200)}`)))"""
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> str:
-    ws = Workspace(home)
-    ws.add(make_sample("digits"), sample=True)
-    trained = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=500)
-    queue.wait(ws, queue.derive(ws, "map", trained.id, {"how": "auto", "dims": 2}).id, timeout=500)
-    return trained.id
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.browser.conftest import go, settled
+from tests.browser.conftest import bring, go, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
@@ -42,12 +42,7 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_three_clicks_to_a_map_and_the_issues(
     page: Any, served: str, unlabelled: Path, shot: Any
 ) -> None:
-    page.goto(f"{served}/data")
-    settled(page)
-    if page.get_by_role("tab", name="Add data").count():
-        page.get_by_role("tab", name="Add data").click()
-        settled(page)
-    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(str(unlabelled))  # 1
+    bring(page, served, unlabelled)  # 1
     page.get_by_role("button", name="Import").wait_for()
     settled(page)
     page.get_by_role("button", name="Import").click()  # 2

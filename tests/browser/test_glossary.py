@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.data.samples.catalogue import make_sample
 from core.glossary import find
-from core.jobs import queue
-from core.workspace.workspace import Workspace
 from tests.browser.conftest import go, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> str:
-    ws = Workspace(home)
-    ws.add(make_sample("digits"), sample=True)
-    trained = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=500)
-    queue.wait(ws, queue.derive(ws, "map", trained.id, {"how": "auto", "dims": 2}).id, timeout=500)
-    return trained.id
 
 
 def meaning(term: str) -> str:

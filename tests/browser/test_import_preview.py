@@ -13,7 +13,7 @@ from PIL import Image
 
 from core.evidence import shared_data
 from core.workspace.workspace import Workspace
-from tests.browser.conftest import settled
+from tests.browser.conftest import bring, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -39,12 +39,7 @@ def chests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_see_it_accept_the_list_and_import(
     page: Any, served: str, home: Path, chests: Path, shot: Any
 ) -> None:
-    page.goto(f"{served}/data")
-    settled(page)
-    if page.get_by_role("tab", name="Add data").count():
-        page.get_by_role("tab", name="Add data").click()
-        settled(page)
-    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(str(chests))
+    bring(page, served, chests)
     page.get_by_text("Looked at 12 of 120 files").wait_for(timeout=180_000)
     settled(page)
     # twelve pictures, six of each class

@@ -11,10 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.data.samples.catalogue import make_sample
-from core.jobs import queue
-from core.workspace.workspace import Workspace
-from tests.browser.conftest import settled
+from tests.browser.conftest import settled, train_on_digits
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 MOST = 20_000  # bytes of one frame after a selection
@@ -26,17 +23,13 @@ def on_map(page: Any, served: str, home: Path) -> Any:
     """The map of the digits by principal components; `page.frames` are the sizes of what the server
     sends.
     """
-    ws = Workspace(home)
-    if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
-        ws.add(make_sample("digits"), sample=True)
-    run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 16}).id, timeout=500)
-    queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "auto", "dims": 2}).id, timeout=500)
+    run = train_on_digits(home, 16, "auto")
     page.sizes = []
     page.on(
         "websocket",
         lambda line: line.on("framereceived", lambda data: page.sizes.append(len(data))),
     )
-    page.goto(f"{served}/latent?dataset=digits&run={run.id}")
+    page.goto(f"{served}/latent?dataset=digits&run={run}")
     settled(page)
     page.locator(".lm[data-ready]").wait_for()
     return page

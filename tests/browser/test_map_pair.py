@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from core.artifacts import Embedding
-from core.data.samples.catalogue import make_sample
-from core.jobs import queue
 from core.jobs.run_folder import find_artifact
 from core.workspace.workspace import Workspace
-from tests.browser.conftest import settled
+from tests.browser.conftest import settled, train_on_digits
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
@@ -23,17 +21,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 @pytest.fixture
 def pair(page: Any, served: str, home: Path) -> Any:
     """The map of the digits by principal components beside their t-SNE; and another run."""
-    ws = Workspace(home)
-    if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
-        ws.add(make_sample("digits"), sample=True)
-    job = queue.train(ws, "digits", "pca", {"dimensions": 16})
-    other = queue.train(ws, "digits", "pca", {"dimensions": 3})
-    page.other = queue.wait(ws, other.id, timeout=500).id
-    page.run = queue.wait(ws, job.id, timeout=500).id
-    for run in (page.run, page.other):
-        for how in ("auto", "pca", "tsne") if run == page.run else ("auto",):
-            made = queue.derive(ws, "map", run, {"how": how, "dims": 2})
-            queue.wait(ws, made.id, timeout=500)
+    page.run = train_on_digits(home, 16, "auto", "pca", "tsne")
+    train_on_digits(home, 3, "auto")
     page.goto(f"{served}/latent?dataset=digits&run={page.run}")
     settled(page)
     page.locator(".lm[data-ready]").wait_for()

@@ -11,23 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from core.data.samples.catalogue import make_sample
-from core.jobs import queue
-from core.workspace.workspace import Workspace
 from tests.browser.conftest import go, serving, settled
 from tests.browser.test_map import looks, selected, zoom_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 BEHIND = {"light": "rgb(250, 250, 250)", "dark": "rgb(22, 22, 22)"}
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> str:
-    ws = Workspace(home)
-    ws.add(make_sample("digits"), sample=True)
-    trained = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=500)
-    queue.wait(ws, queue.derive(ws, "map", trained.id, {"how": "auto", "dims": 2}).id, timeout=500)
-    return trained.id
 
 
 def behind(page: Any) -> str:

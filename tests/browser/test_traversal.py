@@ -12,10 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.data.samples.catalogue import make_sample
-from core.jobs import queue
-from core.workspace.workspace import Workspace
-from tests.browser.conftest import settled
+from tests.browser.conftest import settled, train_on_digits
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 PIXELS = "c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
@@ -31,13 +28,10 @@ def bench(page: Any, served: str, home: Path) -> Any:
     """The traversal of the digits by principal components; `page.sent` are the messages to the
     server.
     """
-    ws = Workspace(home)
-    if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
-        ws.add(make_sample("digits"), sample=True)
-    run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 16}).id, timeout=500)
+    run = train_on_digits(home, 16)
     page.sent = []
     page.on("websocket", lambda line: line.on("framesent", lambda f: page.sent.append(f)))
-    page.goto(f"{served}/traversal?dataset=digits&run={run.id}")
+    page.goto(f"{served}/traversal?dataset=digits&run={run}")
     settled(page)
     page.locator("[data-testid=traversal] .tv-middle canvas").wait_for()
     return page

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from app.components import ELEMENT
 from app.components.latent_map import pack
 
 HERE = Path(__file__).parent
@@ -39,8 +40,9 @@ def message(
     and marked as generated; `here` the tile of the case's own place, `now` that of the place set.
 
     Each of `axes`: axis (its number), name, help, values (where its slider can stand), at (where it
-    stands), first (the tile of its first value, -1 where nothing was decoded ahead), distance and
-    output at each value. `compare`: draw what changed between the tiles `here` and that shown.
+    stands), first (the tile of its first value, -1 where nothing was decoded ahead); at each value
+    distance, a percentile, said, that in words, and output. `compare`: draw what changed between
+    the tiles `here` and that shown.
     """
     h, w = tiles[0].shape[:2]
     columns = max(1, int(np.ceil(np.sqrt(len(tiles)))))
@@ -71,7 +73,7 @@ def _component() -> Any:
         "lightbox_traversal",
         html="<div></div>",
         css=(HERE / "traversal.css").read_text(),
-        js=(HERE / "traversal.js").read_text(),
+        js=ELEMENT + (HERE / "traversal.js").read_text(),
         isolate_styles=True,
     )
 

@@ -17,13 +17,6 @@ export default function ({ data, parentElement, setStateValue }) {
   };
 }
 
-function element(kind, name, more = {}) {
-  const made = document.createElement(kind);
-  made.className = name;
-  for (const [key, value] of Object.entries(more)) key === "text" ? (made.textContent = value) : made.setAttribute(key, value);
-  return made;
-}
-
 const CALM = 0.02; // changes below this share of the scale are noise of the picture's compression
 const FULL = 0.5; // share of the scale at which a change has its full colour
 const KNOBS = 6; // sliders shown before "more"
@@ -147,7 +140,7 @@ class Bench {
     this.picture.setAttribute("aria-label", ahead ? `Generated, at ${axis.name} ${axis.values[step].toFixed(2)}` : "Generated: the case at the place in latent space that is set");
     this.shown = tile;
     if (head.compare) this.compare(around);
-    this.measure(axis.distance[step]);
+    this.measure(axis.distance[step], axis.said[step]);
     if (head.classes.length) this.predict(axis.output[step]);
   }
 
@@ -172,13 +165,11 @@ class Bench {
   }
 
   // 0 to 95, 95 to 99 and above take 80, 12 and 8 % of the scale: what matters lies at its end
-  measure(percent) {
+  measure(percent, words) {
     const share = percent < 95 ? (percent / 95) * 80 : percent < 99 ? 80 + ((percent - 95) / 4) * 12 : 92 + Math.min(1, percent - 99) * 6;
     this.mark.style.left = `${share}%`;
-    const verdict = percent < 95 ? "as real cases are" : percent < 99 ? "at the edge of what the model has seen" : "unlike anything the model has seen: do not trust it";
-    const than = percent >= 100 ? "every real case" : `${Math.floor(percent)} of 100 real cases`;
-    this.words.textContent = `Farther from the nearest training case than ${than}: ${verdict}.`;
-    this.far.setAttribute("aria-label", this.words.textContent);
+    this.words.textContent = words;
+    this.far.setAttribute("aria-label", words);
   }
 
   predict(shares) {

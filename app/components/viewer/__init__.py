@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from app.components import ELEMENT
 from app.components.latent_map import pack
 from core.data.geometry import Geometry
 from core.imaging import orientation, render, windowing
@@ -170,7 +171,7 @@ def _as_volume(at: orientation.DisplayPlane, picture: bool) -> dict[str, Any]:
 def _component() -> Any:
     import streamlit as st
 
-    js = "\n".join((HERE / name).read_text() for name in ("drawing.js", "viewer.js"))
+    js = ELEMENT + "\n".join((HERE / name).read_text() for name in ("drawing.js", "viewer.js"))
     return st.components.v2.component(
         "lightbox_viewer",
         html="<div></div>",

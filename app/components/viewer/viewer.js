@@ -18,13 +18,6 @@ export default function ({ data, parentElement, setStateValue }) {
   };
 }
 
-function element(kind, name, more = {}) {
-  const made = document.createElement(kind);
-  made.className = name;
-  for (const [key, value] of Object.entries(more)) key === "text" ? (made.textContent = value) : made.setAttribute(key, value);
-  return made;
-}
-
 class Viewer {
   constructor(parent) {
     this.root = element("div", "vw", { "data-testid": "viewer" });

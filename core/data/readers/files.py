@@ -16,7 +16,7 @@ from functools import cached_property
 from gzip import GzipFile
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -366,6 +366,15 @@ def unpack_stream(
     return data.getvalue()
 
 
+def read_npy_header(f: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return what the header of a .npy stream says: its shape, whether its columns come first, and
+    the type of its numbers. The header is Python text: a damaged one fails in many ways.
+    """
+    if np.lib.format.read_magic(f) == (1, 0):
+        return np.lib.format.read_array_header_1_0(f)
+    return np.lib.format.read_array_header_2_0(f)
+
+
 def read_declared_size(head: bytes) -> int | None:
     """How many bytes a .npy or NIfTI file is, by its first bytes: header + shape x size of a value.
 
@@ -374,13 +383,7 @@ def read_declared_size(head: bytes) -> int | None:
     if head[:6] == b"\x93NUMPY":
         f = io.BytesIO(head)
         try:
-            version = np.lib.format.read_magic(f)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read(f)
+            shape, _, dtype = read_npy_header(f)
         except Exception:  # the header is Python text: a damaged one fails in many ways
             return None
         return (

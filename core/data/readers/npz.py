@@ -20,7 +20,7 @@ from core.data.dataset import Dataset, Modality
 from core.data.readers import masks
 from core.data.readers.asked_roles import find_roles
 from core.data.readers.csv_text import LARGEST
-from core.data.readers.files import Asked, Member, unpack_stream
+from core.data.readers.files import Asked, Member, read_npy_header, unpack_stream
 from core.data.readers.npz_files import (
     drop_opacity,
     find_input_range,
@@ -354,13 +354,7 @@ def _first_of(f: IO[bytes], most: int) -> tuple[np.ndarray | None, int]:
     """Return the first rows of a .npy stream, and how many rows there are; None for other than
     plain numbers in rows, one row after the other.
     """
-    version = np.lib.format.read_magic(f)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, columns_first, dtype = read(f)
+    shape, columns_first, dtype = read_npy_header(f)
     if len(shape) < 2 or columns_first or dtype.kind not in "biuf":
         return None, shape[0] if shape else 0
     rows = min(most, shape[0])

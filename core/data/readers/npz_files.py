@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from core import limits
-from core.data.readers.files import Member, unpack_stream
+from core.data.readers.files import Member, read_npy_header, unpack_stream
 from core.errors import UserError
 
 CHANNELS = (1, 2, 3, 4)  # sizes of an axis that may be that of the channels
@@ -130,10 +130,7 @@ def load_array(member: Member) -> np.ndarray:
 
 def read_header(f: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return the shape and number type that a .npy file says; many errors where it is damaged."""
-    if np.lib.format.read_magic(f) == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(f)
-    else:
-        shape, _, dtype = np.lib.format.read_array_header_2_0(f)
+    shape, _, dtype = read_npy_header(f)
     return shape, dtype
 
 
