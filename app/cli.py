@@ -52,11 +52,10 @@ def main() -> None:
 
 
 def _run() -> None:
-    from app.commands import data, evidence, explore, review, runs, serve
+    from app.commands import data, evidence, explore, review, runs, screen, serve
 
-    for module in (
-        (serve, data, review, runs, explore, evidence) if not cli.registered_commands else ()
-    ):
+    parts = (serve, data, review, runs, explore, screen, evidence)
+    for module in parts if not cli.registered_commands else ():
         module.register(cli)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

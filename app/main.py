@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import memory, navigation, shell, state
 from app.components import glossary, style, viewer
+from app.outside import orders
 from core.errors import Damaged
 from core.jobs import queue
 
@@ -59,6 +60,9 @@ st.set_page_config(
 style.apply()
 glossary.listen()
 state.adopt_url()
+orders.obey(chosen.url_path or "home")
+if (asked := state.asked_page()) not in ("", chosen.url_path or "home"):
+    st.switch_page(next(p for of in pages.values() for p in of if (p.url_path or "home") == asked))
 damage = state.damage()
 try:
     shell.sidebar()
@@ -66,6 +70,8 @@ try:
     state.mirror_url()
     shown = None if damage else state.dataset()
     viewer.share(state.look(), shown.hash if shown is not None else "")
+    orders.note(chosen.url_path or "home")
+    shell.show_move()
     shell.show_news()
     if damage:
         shell.damaged(damage)

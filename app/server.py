@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 import streamlit as st
 from starlette.middleware import Middleware
 
+from app.outside import orders
 from core.io.files import keep_new_files_private
 from core.jobs.starting import release_supervisor
 from core.settings import OWN_NAMES, Settings
@@ -214,5 +215,8 @@ def failed(error: Exception) -> bool:
 
 keep_new_files_private()
 app = st.App(
-    Path(__file__).parent / "main.py", middleware=[Middleware(StayHome)], on_script_error=failed
+    Path(__file__).parent / "main.py",
+    routes=[orders.route()],
+    middleware=[Middleware(StayHome)],
+    on_script_error=failed,
 )

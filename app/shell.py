@@ -25,6 +25,20 @@ def show_news() -> None:
         st.button("I have read it", on_click=told.clear)
 
 
+def show_move() -> None:
+    """What moved this page from outside last, and the way back; an empty place where nothing did,
+    since what comes and goes would move all below it.
+    """
+    with st.container(key="moved", horizontal=True, vertical_alignment="center"):
+        if state.moves():
+            words, _ = state.moves()[-1]
+            st.markdown(
+                f":material/swipe: Moved from outside: {text.label(words, 300)}", width="content"
+            )
+            st.button("Undo this move", key="move-undo", on_click=state.undo_move)
+            st.button("Hide", key="move-hide", on_click=state.hide_move, type="tertiary")
+
+
 def damaged(said: str) -> None:
     """The sentence about data that cannot be opened, and the way to take it away; drawn in place of
     what would show it.

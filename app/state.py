@@ -123,14 +123,14 @@ def _repair() -> None:
         st.session_state["selection"] = Selection()
     runs = {j.id for j in ws.runs(st.session_state["dataset"])} if names else set()
     if st.session_state.get("run") not in runs:
-        st.session_state["run"] = _newest_run(ws, st.session_state["dataset"]) if names else None
+        st.session_state["run"] = newest_run(st.session_state["dataset"]) if names else None
 
 
-def _newest_run(ws: Workspace, dataset: str) -> str | None:
-    """The newest finished run; one that builds on another only where there is no other, since most
-    pages speak of what the run below it learned.
+def newest_run(dataset: str | None) -> str | None:
+    """The newest finished run of a dataset; one that builds on another only where there is no
+    other, since most pages speak of what the run below it learned.
     """
-    done = [j for j in ws.runs(dataset) if j.status == "done"]
+    done = [j for j in workspace().runs(dataset) if j.status == "done"]
     own = [j for j in done if not j.on_run]
     return next((j.id for j in [*own, *done]), None)
 
@@ -229,9 +229,11 @@ def dataset_name() -> str | None:
     return st.session_state.get("dataset")
 
 
-def dataset(whole: bool = False) -> Dataset | None:
-    """The open dataset as people decided, or with `whole` also its excluded and held-back rows."""
-    name = dataset_name()
+def dataset(whole: bool = False, name: str = "") -> Dataset | None:
+    """The open dataset as people decided, or with `whole` also its excluded and held-back rows; or
+    the one called `name`.
+    """
+    name = name or dataset_name() or ""
     ws = workspace()
     if not name:
         return None
@@ -279,9 +281,9 @@ def context() -> Context | None:
     return context_of(job.id)
 
 
-def context_of(id: str) -> Context:
-    """As `context`, for another finished run of the open dataset."""
-    data = dataset()
+def context_of(id: str, of: str = "") -> Context:
+    """As `context`, for another finished run of the open dataset, or of the dataset named `of`."""
+    data = dataset(name=of)
     assert data is not None
     ws = workspace()
     job = ws.job(id)
@@ -304,18 +306,21 @@ def select(
     present selection. The one before can be brought back with `undo`.
     """
     now = selection()
-    rows = np.asarray(rows, dtype=np.int64)
-    if mode == "add":
-        rows = np.union1d(now.rows, rows)
-    elif mode == "remove":
-        rows = np.setdiff1d(now.rows, rows)
-    elif mode == "intersect":
-        rows = np.intersect1d(now.rows, rows)
+    rows = combine(now.rows, np.asarray(rows, dtype=np.int64), mode)
     place = None
     if primary is None and now.primary is not None:
         primary, place = now.primary, now.place
     st.session_state["before"] = [*st.session_state.get("before", [])[-19:], now]
     st.session_state["selection"] = Selection(rows, primary, source, place)
+
+
+def combine(now: np.ndarray, rows: np.ndarray, mode: str) -> np.ndarray:
+    """Row ids after `rows` were selected in a mode of `select` while `now` were."""
+    if mode == "add":
+        return np.union1d(now, rows)
+    if mode == "remove":
+        return np.setdiff1d(now, rows)
+    return np.intersect1d(now, rows) if mode == "intersect" else rows
 
 
 def look_at(row: int, place: int | None = None) -> None:
@@ -341,6 +346,82 @@ def undo() -> None:
 
 def can_undo() -> bool:
     return bool(st.session_state.get("before"))
+
+
+# -- the screen as a whole, as it is moved from outside --------------------------------------------
+@dataclass(frozen=True)
+class Screen:
+    """What a screen shows: which page, dataset and run, by which column it is coloured ("" = the
+    first there is), how its map is projected, and the selection.
+    """
+
+    page: str
+    dataset: str | None
+    run: str | None
+    colour: str
+    projection: str
+    dimensions: int
+    selection: Selection
+
+
+def screen(page: str) -> Screen:
+    """What this session shows on `page`, a path as in `st.Page`."""
+    return Screen(
+        page,
+        dataset_name(),
+        st.session_state.get("run"),
+        str(value("colour") or ""),
+        str(value("map-how") or "auto"),
+        int(value("map-dims") or 2),
+        selection(),
+    )
+
+
+def show_screen(wanted: Screen) -> None:
+    """Show `wanted` from this run of the script on; its page is opened by `asked_page`. Everything
+    is set to a whole new value, so that a run that is broken off half-way can do it again.
+    """
+    if wanted.dataset != dataset_name():
+        st.session_state["before"] = []
+    elif wanted.selection is not selection():
+        st.session_state["before"] = [*st.session_state.get("before", [])[-19:], selection()]
+    st.session_state["dataset"], st.session_state["run"] = wanted.dataset, wanted.run
+    st.session_state["selection"] = wanted.selection
+    for key, chosen in (
+        ("colour", wanted.colour),
+        ("map-how", wanted.projection),
+        ("map-dims", wanted.dimensions),
+    ):
+        set_value(key, chosen)
+    st.session_state["asked-page"] = wanted.page
+    _repair()
+
+
+def asked_page() -> str:
+    """The page to go to now, "" for none; asked once."""
+    return str(st.session_state.pop("asked-page", ""))
+
+
+def moves() -> list[tuple[str, Screen]]:
+    """What moved this screen from outside, in words, and what was shown before; the newest last."""
+    return st.session_state.get("moves", [])
+
+
+def set_moves(kept: list[tuple[str, Screen]]) -> None:
+    st.session_state["moves"] = kept[-20:]
+
+
+def hide_move() -> None:
+    """Put the line about the newest move away; it cannot be undone from it any more."""
+    set_moves(moves()[:-1])
+
+
+def undo_move() -> None:
+    """What was shown before the newest move from outside."""
+    if moves():
+        *rest, (_, before) = moves()
+        show_screen(before)
+        set_moves(rest)
 
 
 # -- widgets that keep their value across pages ----------------------------------------------------

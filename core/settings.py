@@ -63,6 +63,13 @@ class Settings(BaseSettings):
     checkpoint_seconds: float = Field(
         default=30.0, description="Seconds of training that a crash may cost."
     )
+    screen: bool = Field(
+        default=True,
+        description=(
+            "Let `lightbox screen`, and `lightbox.screen` in Python, see and move the open pages of"
+            " the app; both read its token from the workspace."
+        ),
+    )
     capture: bool = Field(
         default=True,
         description=(

@@ -37,6 +37,7 @@ from core.method import Method, Takes, check_params
 from core.params import BaseParams, TrainingParams, param
 from core.training.fit import fit_and_apply
 from core.training.run import Run
+from lightbox import screen
 
 __all__ = [
     "AnomalyMaps",
@@ -74,6 +75,7 @@ __all__ = [
     "report",
     "sample",
     "samples",
+    "screen",
 ]
 
 

@@ -275,6 +275,10 @@ def python_page() -> str:
         if inspect.isfunction(value):
             lines += ["```text", _signature(name, value), "```", ""]
         lines.append(inspect.getdoc(value) or "")
+        for inner in value.__all__ if inspect.ismodule(value) else ():
+            function = getattr(value, inner)
+            lines += ["", "```text", _signature(f"{name}.{inner}", function), "```", ""]
+            lines.append(inspect.getdoc(function) or "")
     return "\n".join(lines) + "\n"
 
 

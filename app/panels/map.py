@@ -29,6 +29,7 @@ from core.explain.group_differences import find_differences
 from core.imaging.palette import ACCENT, AMBER
 from core.maps.make import count_sampled
 from core.maps.projections import PROJECTIONS, describe_comparison
+from core.row_rules import LETTERS, find_by_rule
 
 
 def column_of(context: Context, made: Map, name: str) -> Column:
@@ -302,7 +303,7 @@ def _numbers(context: Context, key: str) -> None:
 
 
 def by_rule(context: Context, key: str) -> None:
-    """Select without a mouse: a field and a range or some of its values."""
+    """Select without a mouse: a field and a range or some of its values, or a rule in words."""
     picked = st.selectbox("Field", list(context.columns), format_func=text.plain, key=f"{key}-rule")
     column = context.columns[picked]
     if column.kind == "amount":
@@ -324,3 +325,15 @@ def by_rule(context: Context, key: str) -> None:
         disabled=not len(rows),
         key=f"{key}-by-rule",
     )
+    with st.form(f"{key}-words", border=False):
+        rule = st.text_input(
+            "Or write a rule",
+            placeholder="age > 60 and sex = F",
+            max_chars=LETTERS,
+            help="With and, or, not, brackets, =, !=, <, >, in (A, B), between 3 and 5.",
+        )
+        if st.form_submit_button("Select by this rule") and rule:
+            held = state.attempt(find_by_rule, context.columns, rule)
+            if held is not None:
+                state.select(context.data.rows[held], f"rule {text.plain(rule, 60)}")
+                st.rerun()
