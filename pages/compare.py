@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, progress, shell, state, text
-from app.panels import map
+from app.panels import decision_flips, map
 from app.panels.gallery import gallery
 from app.views.metrics import table
 from core.artifacts import Embedding, Map, Metrics
@@ -13,13 +13,15 @@ from core.explain.neighbour_changes import align_map, measure_neighbour_change
 from core.jobs.run_folder import find_artifact
 from core.maps.projections import AUTOMATIC
 
+COMPARED = ("embedding", "predictions", "anomalymaps")  # what can be set side by side
+
 left = shell.need_run("two runs side by side")
 others = [
     j
     for j in left.ws.runs(left.job.dataset)
     if j.status == "done"
     and j.id != left.job.id
-    and any(s.startswith("embedding") for s in left.ws.slugs(j.id))
+    and any(s.startswith(COMPARED) for s in left.ws.slugs(j.id))
 ]
 shell.head(
     "Compare",
@@ -27,9 +29,12 @@ shell.head(
     " map is turned to match the left.",
 )
 if not others:
-    st.info("There is only one run with a latent space on this data. Train another to compare.")
+    st.info("There is only one run on this data that can be compared. Train another.")
     st.page_link(navigation.page("train"), label="Train another", icon=":material/arrow_forward:")
     st.stop()
+# first the runs that decide the same kind of thing
+given = {s for s in left.ws.slugs(left.job.id) if s.startswith(COMPARED[1:])}
+others.sort(key=lambda j: not given & set(left.ws.slugs(j.id)))
 titles = {j.id: text.plain(navigation.run_title(j)) for j in others}
 picked = st.selectbox(
     "Beside", list(titles), format_func=titles.__getitem__, key=left.key("beside")
@@ -39,6 +44,11 @@ drawn: Map | None = None
 for cell, context in zip(st.columns(2), (left, right)):
     with cell:
         st.markdown(f"**{text.label(navigation.run_title(context.job))}**")
+        try:
+            find_artifact(context.ws, context.job.id, Embedding)
+        except UserError as e:
+            st.caption(text.label(e, 300))
+            continue
         job = progress.submit_derived("map", {"how": AUTOMATIC, "dims": 2}, context)
         if job is not None and job.status == "done":
             made = context.ws.artifact(job.id, "map")
@@ -52,12 +62,15 @@ for cell, context in zip(st.columns(2), (left, right)):
                 context.columns.get(name) or left.columns[name],
                 f"compare-{context.job.id}",
                 460,
+                linked=True,
             )
             st.caption(map.reading(made))
         elif job is not None:
             progress.live(job.id, key=f"map-{context.job.id}")
-tabs = st.tabs(["What moved", "Figures side by side", "The selection"])
+tabs = st.tabs(["Decisions that flipped", "What moved", "Figures side by side", "The selection"])
 with tabs[0]:
+    decision_flips.show(left, right)
+with tabs[1]:
     try:
         rows, change = measure_neighbour_change(
             find_artifact(left.ws, left.job.id, Embedding),
@@ -81,7 +94,7 @@ with tabs[0]:
         )
     except UserError as e:
         st.caption(text.label(e, 300))
-with tabs[1]:
+with tabs[2]:
     for cell, context in zip(st.columns(2), (left, right)):
         for slug in context.ws.slugs(context.job.id):
             artifact = context.ws.artifact(context.job.id, slug)
@@ -89,5 +102,5 @@ with tabs[1]:
                 cell.dataframe(
                     table(artifact)[["measure", "value", "of", "group"]], hide_index=True
                 )
-with tabs[2]:
+with tabs[3]:
     map.panels(left, "compare-selection")

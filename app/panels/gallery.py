@@ -56,10 +56,12 @@ def gallery(
     across: int = 8,
     page_size: int = 24,
     marked: Callable[[int], str | None] | None = None,
+    longest: int = 24,
 ) -> None:
     """A paged grid of cases in the order given; a press on a picture, or on the button under it,
     puts it into the inspector. `images` uint8 [m,h,w,3] replace the pictures of the m cases on the
-    present page (its number, from 1, is in session state under `<key>-page`).
+    present page (its number, from 1, is in session state under `<key>-page`). A caption has at most
+    `longest` letters.
     """
     data = context.data
     if not len(rows):
@@ -74,7 +76,6 @@ def gallery(
     names = dict(zip(shown.tolist(), data.of(shown).names()))
     drawn = render.is_drawable(data)
     opening = dict(zip(shown.tolist(), data.of(shown).texts)) if data.modality == "text" else {}
-    longest = 24  # letters of a name
     if not drawn:  # named in words instead
         across, longest = (1, 130) if opening else (3, 44)
     if viewer.fits(data) and state.look().side == "neurological":

@@ -325,7 +325,7 @@ def by_rule(context: Context, key: str) -> None:
         disabled=not len(rows),
         key=f"{key}-by-rule",
     )
-    with st.form(f"{key}-words", border=False):
+    with st.form(f"{key}-rule-form", border=False):
         rule = st.text_input(
             "Or write a rule",
             placeholder="age > 60 and sex = F",
