@@ -52,9 +52,9 @@ def main() -> None:
 
 
 def _run() -> None:
-    from app.commands import data, evidence, explore, review, runs, screen, serve
+    from app.commands import counterfactual, data, evidence, explore, review, runs, screen, serve
 
-    parts = (serve, data, review, runs, explore, screen, evidence)
+    parts = (serve, data, review, runs, explore, counterfactual, screen, evidence)
     for module in parts if not cli.registered_commands else ():
         module.register(cli)
     for stream in (sys.stdout, sys.stderr):

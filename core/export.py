@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.io.files import copy_tree, make_folder, remove, write_json, write_with
 from core.json_output import run_json
 from core.workspace import left_out, notes
-from core.workspace.catalogue import Job
+from core.workspace.catalogue import DERIVED, Job
 from core.workspace.workspace import Workspace
 
 FORMULA = "=+-@\t\r\n＝＋－＠"  # a cell that begins so is run by some spreadsheet
@@ -142,7 +142,7 @@ def _exported(ws: Workspace, job: Job, folder: Path) -> list[Path]:
     data = ws.dataset(job.dataset)
     for made in [
         job,
-        *ws.catalogue.jobs(on_run=job.id, kind=["map", "explain", "measure"], status="done"),
+        *ws.catalogue.jobs(on_run=job.id, kind=DERIVED, status="done"),
     ]:
         for slug in ws.slugs(made.id):
             target = folder / (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from core.artifacts import (
     Attributions,
     Benchmark,
     Clusters,
+    Counterfactual,
     Embedding,
     Grid,
     Images,
@@ -46,6 +47,7 @@ __all__ = [
     "BaseParams",
     "Benchmark",
     "Clusters",
+    "Counterfactual",
     "Dataset",
     "Embedding",
     "Fit",
@@ -66,6 +68,7 @@ __all__ = [
     "TrainingParams",
     "Traversal",
     "UserError",
+    "counterfactual",
     "fit",
     "load_dataset",
     "map",
@@ -190,6 +193,31 @@ def map(of: Embedding | Fit, how: str = AUTOMATIC, dims: int = 2, seed: int = 0)
     Raises UserError for fewer than 5 rows or an unknown projection.
     """
     return make_map(of.embedding if isinstance(of, Fit) else of, how, dims, seed)
+
+
+def counterfactual(fitted: Fit, row: int, to: str, locked: Sequence[str] = ()) -> Counterfactual:
+    """Find the smallest change of the case `row` that makes the model say `to`: a class, or "score"
+    for an anomaly score at its threshold.
+
+    `locked`: columns of a table that may not change. Raises UserError where that cannot be asked
+    or the model says so already; where no plausible change is found, `found` of the result is
+    False and `said` tells why.
+    """
+    from core.explain.counterfactual import find_counterfactual
+
+    if fitted.method is None:
+        raise UserError("This run keeps no model that could be asked.")
+    kept = list(fitted.artifacts.values())
+    maps = next((a for a in kept if isinstance(a, AnomalyMaps) and a.shows != "doubt"), None)
+    return find_counterfactual(
+        fitted.method,
+        fitted.data,
+        next((a for a in kept if isinstance(a, Embedding)), None),
+        row,
+        f"class {to}" if to in fitted.method.classes else to,
+        None if maps is None else maps.threshold,
+        locked,
+    )
 
 
 def report(workspace: str | Path, runs: list[str], path: str | Path) -> Path:

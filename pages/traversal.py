@@ -1,9 +1,12 @@
 """Traversal: pick a case, turn what the model learned, see what changes."""
 
+from functools import partial
+
+import numpy as np
 import streamlit as st
 
 from app import navigation, shell, state
-from app.panels import latent_axes
+from app.panels import counterfactual, latent_axes
 from app.panels.inspector import inspector
 from app.views import traversal
 from core.errors import UserError
@@ -18,16 +21,18 @@ try:
     model, embedding = traversal.opened(str(context.ws.home), context.job.id)
 except UserError:
     model = None
-if model is None or "decode" not in model.abilities:
+draws = model is not None and embedding is not None and "decode" in model.abilities
+flips = model is not None and counterfactual.fits(context, model)
+if not draws and not flips:
     st.info(
-        "This run cannot draw new pictures. Choose a run of a method that can, such as principal"
-        " components or a variational autoencoder."
+        "This run cannot draw new pictures, and gives no answer that a change could flip. Choose a"
+        " run of a method that can, such as principal components or a variational autoencoder."
     )
     st.page_link(navigation.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
 
 row = state.selection().primary
-if row is None or not len(embedding.at([row])):
+if row is None or not np.isin(row, context.data.rows if embedding is None else embedding.rows):
     row = int(
         (
             context.data.part("test").rows
@@ -37,22 +42,26 @@ if row is None or not len(embedding.at([row])):
     )
 main, side = st.columns([4, 1])
 with main:
-    ways = ["Latent axes", "Between two cases"] + (
-        ["Towards a class"] if len(context.data.classes) > 1 else []
-    )
+    ways = {
+        "Latent axes": latent_axes.axis_sliders,
+        "Between two cases": latent_axes.between,
+        "Towards a class": latent_axes.toward,
+    }
+    if len(context.data.classes) < 2:
+        del ways["Towards a class"]
+    if not draws:
+        ways = {}
+    if flips:
+        ways["Smallest change"] = partial(counterfactual.show, model=model)
     how = st.segmented_control(
         "How",
-        ways,
-        default=ways[0],
+        list(ways),
+        default=next(iter(ways)),
         key="traversal-how",
         required=True,
         label_visibility="collapsed",
     )
-    {
-        "Latent axes": latent_axes.axis_sliders,
-        "Between two cases": latent_axes.between,
-        "Towards a class": latent_axes.toward,
-    }[how](context, row)
+    ways[how](context, row)
     shell.show_provenance(context, "generated pictures are marked")
 with side:
     state.look_at(row)

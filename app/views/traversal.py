@@ -15,6 +15,7 @@ from app import state, text
 from app.panels.gallery import thumbs
 from app.state import Context
 from core.artifacts import Embedding, Traversal
+from core.errors import UserError
 from core.explain import traversal
 from core.imaging import render
 from core.imaging.palette import GREY, OKABE_ITO, RED
@@ -25,14 +26,16 @@ KNOBS = 6  # sliders shown before "more"
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the model")
-def opened(home: str, run: str) -> Any:
-    """The fitted method of a run on the processor, and its embedding."""
+def opened(home: str, run: str) -> tuple[Any, Any]:
+    """The fitted method of a run on the processor, and its embedding, None where it has none."""
     from core.artifacts import Model
     from core.jobs.run_folder import find_artifact
 
-    return open_model(find_artifact(state.workspace(), run, Model)), find_artifact(
-        state.workspace(), run, Embedding
-    )
+    model = open_model(find_artifact(state.workspace(), run, Model))
+    try:
+        return model, find_artifact(state.workspace(), run, Embedding)
+    except UserError:
+        return model, None
 
 
 @st.cache_data(max_entries=16, show_spinner="Measuring what each latent axis does")

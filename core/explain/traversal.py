@@ -335,6 +335,24 @@ def distance_percentile(
     held out). Coordinates are divided by their training sd. At most `most` training cases are used.
     Where no case was trained on (data a model was applied to), all stand for them.
     """
+    tree, sd, own = _training_tree(data, embedding, most)
+    return np.searchsorted(np.sort(own), tree.query(np.asarray(z) / sd)[0]) / len(own) * 100
+
+
+def distance_to_training(
+    data: Dataset, embedding: Embedding, z: np.ndarray, most: int = 4_000
+) -> np.ndarray:
+    """Distance of points z [b,d] to the nearest training case, in its training sd, as
+    `distance_percentile` counts it.
+    """
+    tree, sd, _ = _training_tree(data, embedding, most)
+    return np.asarray(tree.query(np.asarray(z) / sd)[0])
+
+
+def _training_tree(
+    data: Dataset, embedding: Embedding, most: int
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Places of training cases, their sd [d], and the distances that are usual."""
     from scipy.spatial import cKDTree
 
     known = data.of(embedding.rows).splits == "train"
@@ -346,7 +364,7 @@ def distance_percentile(
     tree = cKDTree(train / sd)
     held = every[~known]
     own = tree.query(held / sd)[0] if len(held) >= 20 else tree.query(train / sd, k=2)[0][:, 1]
-    return np.searchsorted(np.sort(own), tree.query(np.asarray(z) / sd)[0]) / len(own) * 100
+    return tree, sd, own
 
 
 def save_frames(made: Traversal, data: Dataset, folder: Path) -> list[Path]:

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metrics, Traversal
+from core.artifacts import (
+    AnomalyMaps,
+    Attributions,
+    Clusters,
+    Counterfactual,
+    Embedding,
+    Map,
+    Metrics,
+    Traversal,
+)
 from core.artifacts.tables import KINDS
 from core.columns import Column, map_points
 from core.explain.marked_places import find_level
-from core.imaging import render
+from core.imaging import changes, render
 from core.imaging.palette import FAINT, OKABE_ITO
 from core.imaging.render import PLAIN
 from core.imaging.windowing import DisplaySettings
@@ -343,6 +352,21 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
         len(images),
         f"{draw_words(path.axis, 90)} · made by the model, no patients",
     )
+
+
+def counterfactual_figure(data: Dataset, made: Counterfactual) -> bytes:
+    """Return before, after and difference of one case, or the columns of a table that change."""
+    note = f"wanted: {draw_words(made.wanted, 40)} · GENERATED, no patient"
+    if not render.is_drawable(data):
+        figure = _new_figure(7, 1.2 + 0.4 * len(made.fields))
+        axes = figure.add_subplot()
+        axes.axis("off")
+        lines = [[draw_words(f[k]) for k in ("field", "before", "after")] for f in made.fields]
+        axes.table(lines, colLabels=["column", "before", "after"], loc="center")
+        figure.supxlabel(note, fontsize=9)
+        return _png(figure)
+    drawn = changes.draw_change(made, data, SIDE)
+    return _draw_grid(list(drawn.values()), list(drawn), len(drawn), note)
 
 
 def clusters_figure(

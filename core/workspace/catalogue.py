@@ -107,10 +107,14 @@ _jobs = Table(
 )
 
 
+# kinds of job that make something from a finished run
+DERIVED = ("map", "explain", "measure", "counterfactual")
+
+
 @dataclass(frozen=True)
 class Job:
     """One row of the queue. `kind` is import, train, apply (of the model of `on_run` to `dataset`),
-    map, explain or measure; times are seconds since the epoch; `seconds` is compute time so far.
+    one of DERIVED; times are seconds since the epoch; `seconds` is compute time so far.
 
     `born` tells the very process `pid` from a later one of that number, `lane` where it computes,
     `version` by which Lightbox, `place` its turn; of the jobs with one `token` there is one only.

@@ -34,7 +34,7 @@ from core.io.files import (
 )
 from core.settings import Settings
 from core.workspace import decisions, records, upgrade
-from core.workspace.catalogue import Catalogue, Job
+from core.workspace.catalogue import DERIVED, Catalogue, Job
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -427,13 +427,13 @@ class Workspace:
         return {slug: self.artifact(run, slug) for slug in self.slugs(run)}
 
     def remove_run(self, id: str) -> None:
-        """Remove a run and the maps, explanations and measurements made from it. UserError while it
-        is at work.
+        """Remove a run and what was made from it: maps, explanations, measurements and the like.
+        UserError while it is at work.
         """
         job = self.job(id)
         if not job.ended:
             raise UserError(f"Run {job.id} is still {job.status}; cancel it first.")
-        for made in self.catalogue.jobs(on_run=job.id, kind=["map", "explain", "measure"]):
+        for made in self.catalogue.jobs(on_run=job.id, kind=DERIVED):
             if made.ended:
                 self.remove_run(made.id)
         folder = self.folder(job.id)
