@@ -9,8 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import state, text
+from app import sets, state, text
 from app.components import latent_map as component
+from app.panels import set_difference
 from app.panels.gallery import gallery
 from app.panels.map_figure import (
     HEIGHT,
@@ -162,6 +163,7 @@ def draw(
         height,
         place,
         lambda event: _act(event, made, xy, code, names),
+        {name: np.isin(made.rows, rows) for name, rows in sets.kept().items()},
     )
 
 
@@ -190,6 +192,8 @@ def _act(
         state.select(others, "all that was not selected on the map")
     elif event["kind"] == "clear":
         state.clear()
+    elif event["kind"] == "keep" and event.get("set") in sets.NAMES:
+        sets.keep(str(event["set"]), state.selection().rows)
 
 
 def panels(context: Context, key: str = "selection") -> None:
@@ -201,12 +205,16 @@ def panels(context: Context, key: str = "selection") -> None:
             " legend, or select by rule."
         )
         by_rule(context, key)
+        if sets.kept():
+            with st.container(border=True):
+                set_difference.show(context, key)
         return
     shown: dict[str, Callable[[], None]] = {
         "Pictures": lambda: gallery(
             context, chosen.rows, f"{key}-gallery", across=10, page_size=30
         ),
         "Why this group": lambda: why(context),
+        "A against B": lambda: set_difference.show(context, key),
         "Table": lambda: _table(context, key),
         "Numbers": lambda: _numbers(context, key),
         "Select by rule": lambda: by_rule(context, key),

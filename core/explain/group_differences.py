@@ -18,17 +18,30 @@ from core.words import percent
 
 @dataclass(frozen=True)
 class Difference:
-    """One field: effect size, q-value, and the sentence that says it with numbers."""
+    """One field: effect size, q-value, the sentence that says it with numbers, and how many cases
+    of the group, and of the others, have a value.
+    """
 
     name: str
     effect: float
     q: float
     words: str
+    n: tuple[int, int] = (0, 0)
 
 
-def find_differences(columns: list[Column], inside: np.ndarray, top: int = 5) -> list[Difference]:
-    """Return the `top` fields by effect among those with q < 0.05; `inside` is a bool array over
-    the rows. Empty when a side has fewer than 3 rows.
+SIDES = ("in the group", "of the group", "elsewhere")  # of medians, of shares, of the others
+
+
+def find_differences(
+    columns: list[Column],
+    inside: np.ndarray,
+    top: int | None = 5,
+    sides: tuple[str, str, str] = SIDES,
+    most_q: float = 0.05,
+) -> list[Difference]:
+    """Return the `top` fields (None: all) by effect among those with q < `most_q`; `inside` is a
+    bool array over the rows, `sides` what the two sides are called in the sentences. Empty when a
+    side has fewer than 3 rows.
     """
     from scipy.stats import false_discovery_control
 
@@ -39,23 +52,28 @@ def find_differences(columns: list[Column], inside: np.ndarray, top: int = 5) ->
         for c in columns
         if c.source != "group"
         and (
-            d := _compare_amounts(c, inside)
+            d := _compare_amounts(c, inside, sides)
             if c.kind == "amount"
-            else _compare_categories(c, inside)
+            else _compare_categories(c, inside, sides)
         )
     ]
     if not found:
         return []
-    q = false_discovery_control([p for _, _, p, _ in found])
+    q = false_discovery_control([p for _, _, p, _, _ in found])
     kept = [
-        Difference(name, effect, float(qi), words)
-        for (name, effect, _, words), qi in zip(found, q, strict=True)
-        if qi < 0.05
+        Difference(name, effect, float(qi), words, n)
+        for (name, effect, _, words, n), qi in zip(found, q, strict=True)
+        if qi < most_q
     ]
     return sorted(kept, key=lambda d: -abs(d.effect))[:top]
 
 
-def _compare_amounts(column: Column, inside: np.ndarray) -> tuple[str, float, float, str] | None:
+Found = tuple[str, float, float, str, tuple[int, int]]
+
+
+def _compare_amounts(
+    column: Column, inside: np.ndarray, sides: tuple[str, str, str]
+) -> Found | None:
     from scipy.stats import mannwhitneyu
 
     there = np.isfinite(column.values)
@@ -65,14 +83,14 @@ def _compare_amounts(column: Column, inside: np.ndarray) -> tuple[str, float, fl
     u, p = mannwhitneyu(a, b)
     effect = 2 * u / (len(a) * len(b)) - 1
     inner, outer = format_distinct(float(np.median(a)), float(np.median(b)))
-    words = (
-        f"is {'higher' if effect > 0 else 'lower'}: typically {inner} in the group, {outer}"
-        " elsewhere"
-    )
-    return column.name, float(effect), float(p), words
+    more = "higher" if effect > 0 else "lower"
+    words = f"is {more}: typically {inner} {sides[0]}, {outer} {sides[2]}"
+    return column.name, float(effect), float(p), words, (len(a), len(b))
 
 
-def _compare_categories(column: Column, inside: np.ndarray) -> tuple[str, float, float, str] | None:
+def _compare_categories(
+    column: Column, inside: np.ndarray, sides: tuple[str, str, str]
+) -> Found | None:
     from scipy.stats import chi2_contingency
 
     code, words = column.codes()
@@ -98,5 +116,6 @@ def _compare_categories(column: Column, inside: np.ndarray) -> tuple[str, float,
         column.name,
         effect,
         float(p.pvalue),
-        f"is “{words[j]}” in {percent(share[0, j])} of the group, {percent(share[1, j])} elsewhere",
+        f"is “{words[j]}” in {percent(share[0, j])} {sides[1]}, {percent(share[1, j])} {sides[2]}",
+        (int((inside & (code >= 0)).sum()), int((~inside & (code >= 0)).sum())),
     )

@@ -16,6 +16,8 @@ from tests.browser.conftest import settled, train_on_digits
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 MOST = 20_000  # bytes of one frame after a selection
 PICTURES = ".lm-pictures i"
+LAYER = "Object.values(window.lightboxMaps)[0].map.sets.layer"
+SETS = f"words => {LAYER}.dataset.sets === words"
 
 
 @pytest.fixture
@@ -235,3 +237,36 @@ def test_the_histogram_of_an_amount_selects_its_cases(on_map: Any, shot: Any) ->
     found = after(page, lambda: bars.nth(2).click())
     assert found == int(re.search(r"Select the (\d+)", words)[1])  # type: ignore[index]
     shot("map-histogram")
+
+
+def test_two_sets_are_kept_ringed_and_set_beside_each_other(on_map: Any, shot: Any) -> None:
+    """By key and by button; circles and squares; cases of both on neither side."""
+    page = on_map
+    legend, rings = page.locator(".lm-legend button"), page.locator(".lm-sets").first
+    first, second = (int(re.search(r"\((\d+)\)", b.inner_text())[1]) for b in legend.all()[:2])  # type: ignore[index]
+    after(page, legend.nth(0).click)
+    box = page.locator(".lm-stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + 9, box["y"] + 9)
+    page.keyboard.press("a")
+    page.wait_for_function(SETS, arg=f"A {first}")
+    settled(page)
+    assert after(page, lambda: legend.nth(1).click(modifiers=["Shift"])) == first + second
+    tool(page, "B □")
+    words = f"A {first}, B {first + second}"
+    page.wait_for_function(SETS, arg=words)
+    settled(page)
+    assert rings.evaluate("c => c.width") > 0
+    page.get_by_role("tab", name="A against B").click()
+    settled(page)
+    page.get_by_text(f"{first} cases of both sets").wait_for()
+    after(page, lambda: page.get_by_role("button", name=re.compile("Select A")).click())
+    page.get_by_role("button", name="Forget A").click()
+    page.wait_for_function(SETS, arg=words.split(", ")[1])
+    settled(page)
+    after(page, legend.nth(2).click)
+    page.get_by_role("button", name=re.compile("Keep the .* as A")).click()
+    page.get_by_text("In the latent space").wait_for()
+    settled(page)
+    assert page.get_by_text(re.compile("differ from the .* of B most in")).count() == 1
+    shot("map-sets")
+    assert not page.errors

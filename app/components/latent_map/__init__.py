@@ -268,14 +268,31 @@ def selection_message(selected: np.ndarray, key: str, stamp: str) -> bytes:
     return pack(head, [np.frombuffer(packed, np.uint8)])
 
 
+def sets_message(kept: dict[str, np.ndarray], key: str) -> bytes:
+    """Which points bool [n] of the map `key` are in the sets A and B: a bit a point and set,
+    compressed. A message of its own, since sets change seldom.
+    """
+    names = sorted(kept)
+    bits = b"".join(np.packbits(np.asarray(kept[n], bool)).tobytes() for n in names)
+    n = len(kept[names[0]]) if names else 0
+    head = {"key": key, "n": n, "sets": names}
+    return pack(head, [np.frombuffer(zlib.compress(bits, 6), np.uint8)])
+
+
 def latent_map(
-    data: bytes, selected: bytes, height: int, key: str, act: Callable[[dict[str, Any]], None]
+    data: bytes,
+    selected: bytes,
+    height: int,
+    key: str,
+    act: Callable[[dict[str, Any]], None],
+    kept: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Draw the map of `data` (`message`) with what is `selected` (`selection_message`). `act` is
     called before the page is drawn again with what the user did: {"kind": "lasso", "polygon",
     "mode"}, {"kind": "click", "index"}, {"kind": "category", "code", "mode"}, {"kind": "bar",
-    "bar", "mode"}, {"kind": "invert"} or {"kind": "clear"}; modes are those of
-    `app.state.select`.
+    "bar", "mode"}, {"kind": "invert"}, {"kind": "clear"} or {"kind": "keep", "set": "A" or "B"};
+    modes are those of `app.state.select`. `kept`: name -> bool [n], points of the sets A and B,
+    which are ringed.
     """
     import streamlit as st
 
@@ -291,3 +308,4 @@ def latent_map(
     points, selection = _registered
     points(data=data, key=key, height=height, default={"event": None}, on_event_change=changed)
     selection(data=selected, key=f"{key}-selection", height=0)
+    selection(data=sets_message(kept or {}, key), key=f"{key}-sets", height=0)

@@ -1,7 +1,7 @@
 // The latent map: points on WebGL, outlines that are sent back as polygons, hover with a thumbnail. Python keeps the selection.
 import createScatterplot from "regl-scatterplot";
 import { Drawing } from "./drawing.js";
-import { Names, Pictures, Ring, Ties, screen, visible } from "./marks.js";
+import { Names, Pictures, Ring, Sets, Ties, screen, visible } from "./marks.js";
 import { controls, DOUBT, legend, tooltip, unpack } from "./parts.js";
 
 const instances = new WeakMap();
@@ -61,10 +61,21 @@ class LatentMap {
     this.names = new Names(this.stage);
     this.ring = new Ring(this.stage);
     this.ties = new Ties(this.stage);
+    this.sets = new Sets(this.stage, () => getComputedStyle(this.root).getPropertyValue("--st-text-color").trim());
     this.drawing = new Drawing(this.stage, () => this.accent(), (points, keys) => this.outlined(points, keys), () => this.clicked(),
       (point) => screen(this.plot, this.stage).back(...point));
     this.tip = tooltip(this.root);
     this.stage.addEventListener("pointerdown", () => this.left());
+    // the keys A and B keep the selection, while the pointer is on the map or the focus in it
+    this.typed = (e) => {
+      const from = e.composedPath(), field = from[0].closest?.("input, textarea, select, [contenteditable]");
+      const here = from.includes(this.root) || this.root.matches(":hover");
+      const name = e.key.toUpperCase();
+      if (!here || field || e.ctrlKey || e.metaKey || e.altKey || e.repeat || !["A", "B"].includes(name)) return;
+      e.preventDefault();
+      this.send({ kind: "keep", set: name });
+    };
+    window.addEventListener("keydown", this.typed);
   }
 
   start() {
@@ -92,6 +103,7 @@ class LatentMap {
     this.names.place(at);
     this.pictures.place(at);
     this.ring.place(at);
+    this.sets.place(at);
     this.drawing.follow(at);
   }
 
@@ -155,6 +167,7 @@ class LatentMap {
     this.waiting = maps()[message.key] ??= {};
     this.waiting.map = this;
     this.mark(this.waiting.selection);
+    this.keepSets(this.waiting.sets);
   }
 
   // Frees the pictures of messages before, all but those to `keep`.
@@ -191,6 +204,13 @@ class LatentMap {
     this.pictures.chosen = some ? new Set(chosen) : null;
     this.placeMarks();
     this.root.dataset.ready = selection.stamp;
+  }
+
+  // Which points are in the sets A and B, likewise.
+  keepSets(sets) {
+    if (!this.drawn) return;
+    this.sets.show(this.message, sets && sets.n === this.message.n ? sets.of : {});
+    this.placeMarks();
   }
 
   setTool(tool) {
@@ -233,6 +253,7 @@ class LatentMap {
   destroy() {
     this.gone = true;
     if (this.waiting && this.waiting.map === this) delete this.waiting.map;
+    window.removeEventListener("keydown", this.typed);
     this.drawing.destroy();
     this.ring.destroy();
     this.release([]);

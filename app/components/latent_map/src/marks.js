@@ -182,3 +182,60 @@ export class Ties {
     }));
   }
 }
+
+const CELL = 14; // pixels: of points nearer to each other than a ring is wide one is ringed, so that points stay to be seen
+const LOOKED = 100000; // of each set looked at while the map moves, evenly taken
+
+// Rings the cases of two sets that were kept: A by circles, B by squares, so that they are told apart without colour.
+export class Sets {
+  constructor(stage, colour) {
+    this.colour = colour;
+    this.layer = document.createElement("canvas");
+    this.layer.className = "lm-drawing lm-sets";
+    stage.append(this.layer);
+    this.members = {};
+  }
+
+  // `bits` by name of the set, a bit a point of `message`.
+  show(message, bits) {
+    this.message = message;
+    this.members = {};
+    for (const [name, of] of Object.entries(bits)) {
+      const found = [];
+      for (let i = 0; i < message.n; i++) if (of[i >> 3] & (128 >> (i & 7))) found.push(i);
+      this.members[name] = found;
+    }
+    const sizes = Object.entries(this.members).map(([name, found]) => `${name} ${found.length}`);
+    this.layer.dataset.sets = sizes.join(", ");
+    for (const [name, found] of Object.entries(this.members)) {
+      const every = Math.ceil(found.length / LOOKED);
+      if (every > 1) this.members[name] = found.filter((_, i) => i % every === 0);
+    }
+  }
+
+  place(at) {
+    const ratio = window.devicePixelRatio || 1, some = Object.values(this.members).some((of) => of.length);
+    if (!some && !this.layer.width) return;
+    this.layer.width = some ? at.width * ratio : 0;
+    this.layer.height = some ? at.height * ratio : 0;
+    if (!some) return;
+    const pen = this.layer.getContext("2d"), m = this.message;
+    pen.scale(ratio, ratio);
+    for (const [name, found] of Object.entries(this.members)) {
+      const taken = new Set();
+      pen.strokeStyle = this.colour();
+      pen.lineWidth = 1.5;
+      pen.beginPath();
+      for (const i of found) {
+        const [x, y] = at.place(m.x[i], m.y[i]), cell = Math.floor(x / CELL) * 10000 + Math.floor(y / CELL);
+        if (x < 0 || y < 0 || x > at.width || y > at.height || taken.has(cell)) continue;
+        taken.add(cell);
+        if (name === "A") {
+          pen.moveTo(x + 6, y);
+          pen.arc(x, y, 6, 0, 2 * Math.PI);
+        } else pen.rect(x - 5, y - 5, 10, 10);
+      }
+      pen.stroke();
+    }
+  }
+}

@@ -55,6 +55,8 @@ export function controls(map) {
   bar.append(...Object.values(tools), mode,
     button("Invert", "Select what is not selected, and only that", () => map.send({ kind: "invert" })),
     button("Clear", "Clear the selection", () => map.send({ kind: "clear" })),
+    button("A ○", "Keep the selection as set A (key A)", () => map.send({ kind: "keep", set: "A" })),
+    button("B □", "Keep the selection as set B (key B)", () => map.send({ kind: "keep", set: "B" })),
     doubt,
     button("Whole map", "Show the whole map again", () => map.fit()));
   bar.mark = (tool) => Object.entries(tools).forEach(([name, b]) => b.setAttribute("aria-pressed", String(name === tool)));
