@@ -22,9 +22,9 @@ def url_paths() -> list[str]:
     return ["/", *(f"/{name}" for name in names if name != "home")]
 
 
-def run_title(job: Job) -> str:
+def run_title(job: Job, id_first: bool = False) -> str:
     """What to call a run on screen: its method, when, and its label if it has one, at most 60
-    characters with the id at the end.
+    characters with the id at the end, or at the beginning, for a box that may be narrower.
 
     Trap: a selectbox takes options that read alike for the same one, so the part that tells two
     runs apart must never be cut off.
@@ -41,4 +41,5 @@ def run_title(job: Job) -> str:
     only += " · normal only" if job.spec.get("only_normal") else ""
     only += f" · applied from {job.on_run[:4]}" if job.kind == "apply" else ""
     name = text.plain(job.label or (kind.title if kind else job.method), max(8, 36 - len(only)))
-    return f"{name}{only} · {when} · {job.id[:4]}"
+    told = f"{name}{only} · {when}"
+    return f"{job.id[:4]} · {told}" if id_first else f"{told} · {job.id[:4]}"

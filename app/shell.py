@@ -137,7 +137,7 @@ def _run(runs: dict[str, Job]) -> None:
         "Run",
         list(runs),
         key="w-open-run",
-        format_func=lambda id: text.plain(navigation.run_title(runs[id])),
+        format_func=lambda id: text.plain(navigation.run_title(runs[id], id_first=True)),
         on_change=_chosen,
         args=("open-run",),
     )

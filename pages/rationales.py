@@ -57,7 +57,8 @@ if not asked:
     st.stop()
 main, side = st.columns([5, 2])
 with main:
-    a, b, c = st.columns([3, 3, 2], vertical_alignment="bottom")
+    controls = st.container(key="controls-rationales")
+    a, b, c = controls.columns([3, 3, 2], vertical_alignment="bottom")
     target = a.selectbox(
         "Explain",
         list(offered),

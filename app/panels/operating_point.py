@@ -97,7 +97,7 @@ def show(
         prevalence,
     )
     per = f"where {100 * prevalence:.3g} of 100 cases are abnormal"
-    cells = st.columns(5)
+    cells = st.container(key="controls-operating").columns(5)
     for cell, (name, rate, times, help) in zip(
         cells,
         (

@@ -65,7 +65,9 @@ def _choices(context: Context) -> str:
     sets = reading_queue.offered_sets(context)
     orders = reading_queue.offered_orders(context)
     modes = [m for m in MODES if m == ALONE or model_answer.has_answers(context)]
-    cells = st.columns([1.4, 2, 2, 1.8, 1.2], vertical_alignment="bottom")
+    cells = st.container(key="controls-reading").columns(
+        [1.4, 2, 2, 1.8, 1.2], vertical_alignment="bottom"
+    )
     state.kept("reader", "")
     cells[0].text_input(
         "Reader",

@@ -28,7 +28,8 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     """The cases in the order of their score, and the threshold."""
     data = context.data
     splits = [s for s in ("test", "val", "train") if (data.splits == s).any()]
-    top = st.columns([2.7, 2, 1.3, 1.5], vertical_alignment="bottom")
+    controls = st.container(key="controls-anomalies")
+    top = controls.columns([2.7, 2, 1.3, 1.5], vertical_alignment="bottom")
     part = (
         top[0].segmented_control(
             "Cases of",
@@ -49,7 +50,7 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     if heat.has_heat(artifact, data):
         style, opacity = heat.choose(context, top[2:])
     rows = data.rows if part == "all" else data.part(str(part)).rows
-    below = st.columns([2.7, 2, 2.8], vertical_alignment="bottom")
+    below = controls.columns([2.7, 2, 2.8], vertical_alignment="bottom")
     rows = rows[np.isin(rows, data.rows[by_value.choose(context, below[0])])]
     chosen = state.selection()
     if len(chosen) and below[1].checkbox(

@@ -129,3 +129,34 @@ def test_the_whole_bar_is_there_on_a_small_screen(page: Any, served: str, run: s
         bar.get_by_role("button", name=re.compile(words)).wait_for()
     for label in ("Data", "Run", "Colour by"):
         bar.get_by_text(label, exact=True).wait_for()
+
+
+def test_the_choice_holds_at_an_address_that_is_no_page(page: Any, served: str) -> None:
+    page.emulate_media(color_scheme="light")
+    page.goto(served)
+    settled(page)
+    switch(page, "Dark")
+    page.goto(f"{served}/nowhere")
+    settled(page)
+    page.get_by_text("Page not found").wait_for()
+    page.wait_for_function(
+        "c => getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor == c",
+        arg=BEHIND["dark"],
+    )
+
+
+def test_on_a_small_screen_no_choice_is_cut_and_a_run_is_told_by_its_id(
+    page: Any, served: str, run: str, shot: Any
+) -> None:
+    """Of values in boxes and figures with their names, on the page that has most of them."""
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto(f"{served}/anomalies?dataset=digits&run={run}")
+    settled(page)
+    assert page.locator(".st-key-w-open-run input").input_value().startswith(f"{run[:4]} · ")
+    shot("small-anomalies")
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('[class*="st-key-controls-"] :is(p, input)')]
+          .filter(e => e.offsetWidth && e.scrollWidth > e.clientWidth + 1)
+          .map(e => e.value || e.textContent)"""
+    )
+    assert cut == []

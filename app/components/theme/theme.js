@@ -3,6 +3,8 @@ const MENU = "[data-testid=stMainMenuButton]";
 const kept = (path) => `stActiveTheme-${path}-v2`; // Streamlit keeps what was chosen by the path that was loaded first
 const WAIT = 100; // frames for what must appear
 
+let checked = false; // once a page is loaded
+
 async function found(selector) {
   for (let i = 0; i < WAIT; i++) {
     const element = document.querySelector(selector);
@@ -40,6 +42,10 @@ export default function ({ data, parentElement }) {
     button.setAttribute("aria-label", `${words.textContent} theme`);
   };
   say();
+  // An address that is no page was loaded without the choice, which is kept for pages; by now Streamlit has led on to Home.
+  const wished = JSON.parse(localStorage.getItem(kept("/")) || "null");
+  if (!checked && ["Dark", "Light"].includes(wished) && wished.toLowerCase() !== shown()) choose(wished, data.paths);
+  checked = true;
   button.onclick = async () => {
     await choose(words.textContent, data.paths);
     button.focus(); // the menu took it
