@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from core.errors import UserError
@@ -49,3 +50,24 @@ def test_an_empty_or_nameless_region_is_refused_and_nothing_kept(ws):
     with pytest.raises(UserError, match="name"):
         left_out.leave_out(ws, RUN, "  ", [2], [(1, 3), (1, 2)])
     assert left_out.load_left_out(ws, RUN) == {}
+
+
+def test_of_a_painted_region_only_what_was_painted_is_left_out(ws):
+    painted = np.zeros((32, 48), bool)
+    painted[10:14, 20:28] = True
+    painted[10, 20] = False
+    id = left_out.leave_out(ws, RUN, "bladder", [2], [(3, 5), (0, 0), (0, 0)], painted)
+    regions = left_out.load_left_out(ws, RUN)
+    assert regions[id]["box"] == [[3, 5], [10, 13], [20, 27]]
+    assert (left_out.painted(regions[id]) == painted[10:14, 20:28]).all()
+    for place, found in (
+        ([4, 12, 22], "bladder"),
+        ([4, 10, 21], "bladder"),
+        ([4, 10, 20], ""),  # within the ends, but not painted
+        ([2, 12, 22], ""),
+        ([4, 14, 22], ""),
+    ):
+        assert left_out.find_region(regions, 2, place) == found
+    with pytest.raises(UserError, match="painted"):
+        left_out.leave_out(ws, RUN, "heart", [2], [(0, 0), (0, 0)], np.zeros((32, 48), bool))
+    assert list(left_out.load_left_out(ws, RUN)) == [id]

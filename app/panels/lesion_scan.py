@@ -4,12 +4,15 @@ and regions of it that a person leaves out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.panels import painted_region
 from app.state import Context
 from core.artifacts import AnomalyMaps, Lesions
 from core.data.geometry import OPPOSITE, case_geometry
@@ -31,13 +34,29 @@ def scan_of(line: Line, context: Context) -> Scan | None:
     return projections.find_scan(context.data, int(line["row"]), state.look().side)
 
 
-def ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Context) -> Box:
-    """The form that leaves a region out, and those left out of this scan; the box asked for, first
-    and last index of each axis, [] where none is.
+@dataclass(frozen=True)
+class Asked:
+    """A region that is being set: first and last index of each axis, () while none is, and what of
+    each of its slices was drawn around, bool of the size of a slice, None = all within the ends.
     """
-    box = _ask_region(artifact, line, scan, context)
+
+    box: tuple[tuple[int, int], ...] = ()
+    painted: np.ndarray | None = None
+
+    def of_slice(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Where the region lies in a slice, bool of `shape` [h,w]."""
+        out = np.zeros(shape, bool)
+        if self.box:
+            ends = tuple(slice(first, last + 1) for first, last in self.box[-2:])
+            out[ends] = True if self.painted is None else self.painted[ends]
+        return out
+
+
+def ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Context) -> Asked:
+    """The form that leaves a region out, and those left out of this scan; the region asked for."""
+    asked = _ask_region(artifact, line, scan, context)
     _list_regions(line, scan, context)
-    return box
+    return asked
 
 
 def numbers_of(artifact: Lesions, scan: Scan) -> np.ndarray:
@@ -51,11 +70,11 @@ def show_projection(
     line: Line,
     scan: Scan,
     status: dict[tuple[int, int], str],
-    box: Box,
+    asked: Asked,
     context: Context,
 ) -> None:
-    """The choice of plane and values, and the picture, with the region asked for, `box`. `status`:
-    what holds of each lesion, by row and number.
+    """The choice of plane and values, and the picture, with the region asked for. `status`: what
+    holds of each lesion, by row and number.
     """
     if numbers_of(artifact, scan).shape != _size(scan, context):
         st.caption("This scan has another size than the outlines, so it is not drawn.")
@@ -92,7 +111,7 @@ def show_projection(
         heat if what == "the heat" else "",
         state.look().side,
     )
-    outlines = _outlines(artifact, line, scan, status, box, context)
+    outlines = _outlines(artifact, line, scan, status, asked, context)
     colours = render.colour_ramp() if what == "the heat" else None
     made = projections.draw_projection(flat, at, SIDE, outlines, colours)
     words = f"Maximum-intensity projection, {at.plane}"
@@ -101,7 +120,7 @@ def show_projection(
     st.caption(
         f"{text.counted(_size(scan, context)[0], 'slice')} in one picture.{top} Orange: the"
         " chosen lesion; blue: others; grey: rejected or left out."
-        + (" Pink: the region you set." if box else "")
+        + (" Pink: the region you set." if asked.box else "")
     )
 
 
@@ -147,7 +166,7 @@ def _outlines(
     line: Line,
     scan: Scan,
     status: dict[tuple[int, int], str],
-    box: Box,
+    asked: Asked,
     context: Context,
 ) -> list[tuple[np.ndarray, tuple[int, int, int], int]]:
     """What is drawn over the projection: regions left out, lesions, the chosen one, and the region
@@ -162,7 +181,7 @@ def _outlines(
     regions = left_out.load_left_out(context.ws, context.job.id).values()
     inside = np.zeros(numbers.shape, bool)
     for one in regions:
-        inside |= _in_box(one["rows"], one["box"], scan, numbers.shape)
+        inside |= _in_scan(one["rows"], one["box"], left_out.painted(one), scan, numbers.shape)
     others = (numbers > 0) & ~np.isin(numbers, gone) & (numbers != line["number"])
     found = [
         (inside, GONE, 1),
@@ -170,37 +189,44 @@ def _outlines(
         (others, SHOWN, 2),
         (numbers == line["number"], CHOSEN, 3),
     ]
-    if box:
-        rows, ends = _stored(box, scan, line)
-        found.append((_in_box(rows, ends, scan, numbers.shape), ASKED, 2))
+    if asked.box:
+        rows, ends = _stored(asked.box, scan, line)
+        shown = asked.of_slice(numbers.shape[1:])[
+            tuple(slice(first, last + 1) for first, last in ends[-2:])
+        ]
+        found.append((_in_scan(rows, ends, shown, scan, numbers.shape), ASKED, 2))
     return found
 
 
-def _in_box(rows: list[int], box: list[Any], scan: Scan, shape: tuple[int, ...]) -> np.ndarray:
-    """Where a region lies in the scan, bool [D,H,W]."""
+def _in_scan(
+    rows: list[int], box: list[Any], painted: np.ndarray, scan: Scan, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Where a region lies in the scan, bool [D,H,W]; `painted`: what of the last two axes of its
+    box it takes.
+    """
     out = np.zeros(shape, bool)
     *depth, down, across = (slice(first, last + 1) for first, last in box)
     here = np.isin(scan.rows, rows)
     if not depth:
-        out[here, down, across] = True
+        out[here, down, across] = painted
     elif here.any():
-        out[depth[0], down, across] = True
+        out[depth[0], down, across] = painted
     return out
 
 
 # -- regions ---------------------------------------------------------------------------------------
-def _stored(box: Box, scan: Scan | None, line: Line) -> tuple[list[int], Box]:
+def _stored(box: Sequence[tuple[int, int]], scan: Scan | None, line: Line) -> tuple[list[int], Box]:
     """A box as it is kept, (row ids, the ends of the last axes of their masks); of slices that are
     rows its first axis are rows.
     """
     if scan is None or len(line["place"]) == len(box):
-        return [int(line["row"])], box
+        return [int(line["row"])], list(box)
     first, last = box[0]
-    return [int(row) for row in scan.rows[first : last + 1]], box[1:]
+    return [int(row) for row in scan.rows[first : last + 1]], list(box[1:])
 
 
-def _ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Context) -> Box:
-    """The switch and the ends of a region to leave out; [] while it is off."""
+def _ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Context) -> Asked:
+    """The switch, and the ends or the drawing of a region to leave out."""
     on = st.toggle(
         "Leave a region out",
         key=context.key("lesions-region"),
@@ -208,7 +234,17 @@ def _ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Conte
         " highest heat lies in it is left out, unless you accept it yourself.",
     )
     if not on:
-        return []
+        return Asked()
+    drawn = context.key("lesions-region-shape")
+    shape = st.segmented_control(
+        "Region",
+        ["box", "drawn around"],
+        default="box",
+        key=drawn,
+        required=True,
+        label_visibility="collapsed",
+    )
+    painted = _ask_drawing(artifact, line, context) if shape == "drawn around" else None
     if scan is None:
         numbers = np.asarray(artifact.mask[artifact.at(np.array([line["row"]]))[0]])
     else:
@@ -217,8 +253,11 @@ def _ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Conte
     axes = case_geometry(context.data, int(line["row"])).axes
     words = WORDS[-numbers.ndim :]
     letters = ["", *axes] if len(axes) == numbers.ndim - 1 else list(axes or "   ")
-    box = []
+    box: list[tuple[int, int]] = []
     for axis, (word, letter) in enumerate(zip(words, letters)):
+        if painted is not None and axis >= numbers.ndim - 2:
+            box.append(_ends(np.asarray(painted.any(axis=numbers.ndim - 1 - axis))))
+            continue
         most = numbers.shape[axis] - 1
         ends = (max(0, int(places[:, axis].min()) - 1), min(most, int(places[:, axis].max()) + 1))
         key = context.key(f"lesions-region-{line['row']}-{line['number']}-{axis}")
@@ -245,16 +284,34 @@ def _ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Conte
         "Leave out",
         key=context.key("lesions-region-keep"),
         on_click=_leave_out,
-        args=(context, name, rows, ends_),
+        args=(context, name, rows, ends_, painted),
         width="stretch",
         type="primary",
+        disabled=painted is not None and not painted.any(),
     )
-    return box
+    return Asked(() if painted is not None and not painted.any() else tuple(box), painted)
 
 
-def _leave_out(context: Context, name: str, rows: list[int], box: Box) -> None:
+def _ask_drawing(artifact: Lesions, line: Line, context: Context) -> np.ndarray:
+    """The lesion's slice to draw around a region; what lies within, bool [h,w] as stored."""
+    row = int(line["row"])
+    number = np.asarray(artifact.mask[artifact.at(np.array([row]))[0]]) == line["number"]
+    index = int(line["place"][0]) if len(line["place"]) == 3 else None
+    key = context.key(f"lesions-region-drawing-{row}-{line['number']}")
+    return painted_region.ask(row, index, number if index is None else number[index], context, key)
+
+
+def _ends(on: np.ndarray) -> tuple[int, int]:
+    """First and last place where `on` is true; 0, 0 where nowhere."""
+    places = np.flatnonzero(on)
+    return (int(places[0]), int(places[-1])) if len(places) else (0, 0)
+
+
+def _leave_out(
+    context: Context, name: str, rows: list[int], box: Box, painted: np.ndarray | None
+) -> None:
     """Keep the region, and put its form away."""
-    if state.attempt(left_out.leave_out, context.ws, context.job.id, name, rows, box):
+    if state.attempt(left_out.leave_out, context.ws, context.job.id, name, rows, box, painted):
         st.session_state[context.key("lesions-region")] = False
 
 
@@ -267,6 +324,8 @@ def _list_regions(line: Line, scan: Scan | None, context: Context) -> None:
             continue
         cells = st.columns([3, 1], vertical_alignment="center")
         ends = [f"{word} {a}–{b}" for word, (a, b) in zip(WORDS[-len(one["box"]) :], one["box"])]
+        if "painted" in one:
+            ends = [f"{text.counted(int(left_out.painted(one).sum()), 'pixel')} drawn around"]
         if len(one["rows"]) > 1:
             slices = scan is not None and len(one["box"]) < 3
             ends.insert(0, text.counted(len(one["rows"]), "slice" if slices else "case"))

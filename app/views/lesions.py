@@ -63,12 +63,12 @@ def show(artifact: Lesions, context: Context) -> None:
         st.markdown(f"**Lesion {line['number']} of {name}** · is it one?")
         _decide(line, status[line["row"], line["number"]], context)
         scan = lesion_scan.scan_of(line, context)
-        box = lesion_scan.ask_region(artifact, line, scan, context)
+        asked = lesion_scan.ask_region(artifact, line, scan, context)
     with right:
         if scan is not None:
-            lesion_scan.show_projection(artifact, line, scan, status, box, context)
+            lesion_scan.show_projection(artifact, line, scan, status, asked, context)
     swapped = _is_swapped(context) if _twin(artifact, line, context) is not None else False
-    _picture(artifact, line, context, swapped, box)
+    _picture(artifact, line, context, swapped, asked)
     slug = "anomalymaps"
     if case_stages.fits(context) and slug in ws.slugs(context.job.id):
         maps = ws.artifact(context.job.id, slug)
@@ -158,11 +158,11 @@ def _decide(line: Line, now: str, context: Context) -> None:
 
 
 def _picture(
-    artifact: Lesions, line: Line, context: Context, swapped: bool, box: lesion_scan.Box
+    artifact: Lesions, line: Line, context: Context, swapped: bool, asked: lesion_scan.Asked
 ) -> None:
-    """The slice, the same with the lesion's outline and that of the region asked for, the last two
-    of `box`, and how it differs from what the run made of it as healthy; that in place of the slice
-    where they are `swapped`.
+    """The slice, the same with the lesion's outline and that of the region asked for, and how it
+    differs from what the run made of it as healthy; that in place of the slice where they are
+    `swapped`.
     """
     data, row = context.data, int(line["row"])
     raw = data.of(np.array([row])).raw()[0]
@@ -175,9 +175,7 @@ def _picture(
     if len(line["place"]) == 3:
         k = int(line["place"][0])
         number, raw = number[k], raw[:, k]
-    region = np.zeros(number.shape, bool)
-    if box:
-        region[tuple(slice(first, last + 1) for first, last in box[-2:])] = True
+    region = asked.of_slice(number.shape)
     twin = _twin(artifact, line, context)
     first = twin if twin is not None and swapped else raw
 

@@ -1,12 +1,14 @@
 """Regions that a person leaves out of the lesions a run proposes, such as where a bladder or a
-heart is bright without being ill: boxes in a scan, kept beside the run.
+heart is bright without being ill: boxes and painted outlines in a scan, kept beside the run.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,29 +23,58 @@ FILE = "left_out.json"
 
 def load_left_out(ws: Workspace, run: str) -> dict[str, dict[str, Any]]:
     """Return the regions left out of a run's lesions by their id, the first made first: {"name",
-    "rows" (row ids), "box" ([first, last] index of each of the last axes of a row's mask), "made"}.
+    "rows" (row ids), "box" ([first, last] index of each of the last axes of a row's mask), "made"},
+    and of a painted region "painted" (see `painted`).
     """
     path = ws.folder(run) / FILE
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def leave_out(
-    ws: Workspace, run: str, name: str, rows: Sequence[int], box: Sequence[tuple[int, int]]
+    ws: Workspace,
+    run: str,
+    name: str,
+    rows: Sequence[int],
+    box: Sequence[tuple[int, int]],
+    painted: np.ndarray | None = None,
 ) -> str:
     """Leave a box out of what is proposed in `rows`, both ends of each axis included; its id.
-    UserError for an unusable name or an empty box.
+
+    `painted`: bool, of the size of a slice (the last two axes of a row's mask): only what is set in
+    it is left out, in every slice of the box; the last two axes of the box are then its ends.
+    Raises UserError for an unusable name, an empty box, or nothing painted.
     """
+    if painted is not None:
+        if not painted.any():
+            raise UserError("Nothing is painted; draw around the region first.")
+        ends = [np.flatnonzero(painted.any(1 - axis))[[0, -1]].tolist() for axis in (0, 1)]
+        box = [*box[:-2], *((first, last) for first, last in ends)]
     if not len(rows) or any(first > last for first, last in box):
         raise UserError("The region is empty; move its ends apart first.")
     id = uuid.uuid4().hex[:8]
-    one = {
+    one: dict[str, Any] = {
         "name": check_name(name),
         "rows": [int(row) for row in rows],
         "box": [[int(first), int(last)] for first, last in box],
         "made": time.time(),
     }
+    if painted is not None:
+        inside = painted[tuple(slice(first, last + 1) for first, last in box[-2:])]
+        packed = zlib.compress(np.packbits(inside).tobytes())
+        one["painted"] = base64.b64encode(packed).decode()
     write_json(ws.folder(run) / FILE, load_left_out(ws, run) | {id: one})
     return id
+
+
+def painted(region: Mapping[str, Any]) -> np.ndarray:
+    """Return what of the last two axes of a region's box is left out, bool [down, across]; all of
+    it unless an outline was painted.
+    """
+    size = [last - first + 1 for first, last in region["box"][-2:]]
+    if "painted" not in region:
+        return np.ones(size, bool)
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(region["painted"])), np.uint8)
+    return np.unpackbits(bits, count=size[0] * size[1]).astype(bool).reshape(size)
 
 
 def take_in(ws: Workspace, run: str, id: str) -> None:
@@ -59,7 +90,10 @@ def find_region(regions: Mapping[str, dict[str, Any]], row: int, place: Sequence
     for one in regions.values():
         if row in one["rows"] and len(place) == len(one["box"]):
             ends = np.array(one["box"])
-            if ((ends[:, 0] <= place) & (np.array(place) <= ends[:, 1])).all():
+            if not ((ends[:, 0] <= place) & (np.array(place) <= ends[:, 1])).all():
+                continue
+            down, across = np.array(place[-2:]) - ends[-2:, 0]
+            if painted(one)[down, across]:
                 return str(one["name"])
     return ""
 

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.panels import painted_region
 from core.artifacts import Lesions, MadeBy
 from core.data.dataset import Dataset
+from core.imaging import orientation
 from core.jobs import queue
 from core.workspace import left_out
 from core.workspace.workspace import Workspace
@@ -115,3 +117,40 @@ def test_pictures_alone_have_no_projection_and_a_region_may_be_that_of_all(home,
     assert any("12 cases" in c.value for c in app.caption)
     next(b for b in app.button if b.label == "Take back").click().run()
     assert app.dataframe[0].value["decision"].tolist() == ["", ""]
+
+
+def test_a_region_drawn_around_leaves_out_only_what_lies_within(home, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    corners = np.array([[4, 3], [9, 3], [9, 8], [4, 8]], np.float32)
+    monkeypatch.setattr("app.panels.painted_region.outline", lambda data, id, key: corners)
+    app = AppTest.from_function(script, default_timeout=120).run()
+    app.toggle[0].set_value(True).run()
+    choice(app, "Region").set_value("drawn around").run()
+    assert not app.exception
+    assert [s.label for s in app.slider] == ["Slices"]
+    next(b for b in app.button if b.label == "Leave out").click().run()
+    assert not app.exception
+    ws = Workspace(home)
+    (one,) = left_out.load_left_out(ws, ws.catalogue.jobs()[0].id).values()
+    assert (one["rows"], one["box"]) == ([7, 8, 9, 10], [[3, 7], [4, 8]])
+    assert left_out.painted(one).all()
+    assert app.dataframe[0].value["decision"].tolist() == ["left out", ""]
+    assert any("25 pixels drawn around" in c.value for c in app.caption)
+    next(b for b in app.button if b.label == "Take back").click().run()
+    assert app.dataframe[0].value["decision"].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+@pytest.mark.parametrize("flip", [(False, False), (True, False), (False, True), (True, True)])
+def test_what_is_drawn_on_a_hung_slice_lies_at_the_same_place_of_the_stored_one(order, flip):
+    at = orientation.DisplayPlane("axial", order, flip, {}, None)
+    stored = np.arange(5 * 7).reshape(5, 7)
+    assert (painted_region.unhang(orientation.orient(stored, at), at) == stored).all()
+
+
+def test_a_line_of_two_corners_holds_nothing():
+    assert not painted_region.within(np.zeros((2, 2), np.float32), (5, 7)).any()
+    square = np.array([[0.5, 0.5], [3.5, 0.5], [3.5, 2.5], [0.5, 2.5]], np.float32)
+    found = painted_region.within(square, (5, 7))
+    assert found.sum() == 6
+    assert found[1:3, 1:4].all()

@@ -72,16 +72,20 @@ class Looked:
     def _heats(self, seed: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(seed)
         heats: dict[str, list[np.ndarray]] = {}
+        torch.manual_seed(seed)
+        unlearned, strength = self.method.make_gates().eval(), self.method.params.strength
         for some in self.x.split(32):
             levels = self.method.levels(some)
             gates = self.method.gates(levels)
             ones = [torch.ones_like(g) for g in gates]
+            fresh = [1 - strength * (1 - g) for g in unlearned(levels)]
             back = self.method.fill_in(levels, ones)
             assert torch.equal(back, self.base.recovered(some)), "a gate of 1 changes something"
             ways = {
                 "FADeR": gates,
                 "base": ones,
                 "gates shuffled over places": [shuffled(g, rng) for g in gates],
+                "gates that learned nothing, on the same base": fresh,
                 "constant gate": [torch.full_like(g, float(g.mean())) for g in gates],
             }
             for name, way in ways.items():
