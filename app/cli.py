@@ -52,9 +52,19 @@ def main() -> None:
 
 
 def _run() -> None:
-    from app.commands import counterfactual, data, evidence, explore, review, runs, screen, serve
+    from app.commands import (
+        concept,
+        counterfactual,
+        data,
+        evidence,
+        explore,
+        review,
+        runs,
+        screen,
+        serve,
+    )
 
-    parts = (serve, data, review, runs, explore, counterfactual, screen, evidence)
+    parts = (serve, data, review, runs, explore, concept, counterfactual, screen, evidence)
     for module in parts if not cli.registered_commands else ():
         module.register(cli)
     for stream in (sys.stdout, sys.stderr):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import core.registry as registry
 from core.artifacts import (
     AnomalyMaps,
@@ -14,6 +16,7 @@ from core.artifacts import (
     Attributions,
     Benchmark,
     Clusters,
+    ConceptTest,
     Counterfactual,
     Embedding,
     Grid,
@@ -47,6 +50,7 @@ __all__ = [
     "BaseParams",
     "Benchmark",
     "Clusters",
+    "ConceptTest",
     "Counterfactual",
     "Dataset",
     "Embedding",
@@ -68,6 +72,7 @@ __all__ = [
     "TrainingParams",
     "Traversal",
     "UserError",
+    "concepts",
     "counterfactual",
     "fit",
     "load_dataset",
@@ -193,6 +198,27 @@ def map(of: Embedding | Fit, how: str = AUTOMATIC, dims: int = 2, seed: int = 0)
     Raises UserError for fewer than 5 rows or an unknown projection.
     """
     return make_map(of.embedding if isinstance(of, Fit) else of, how, dims, seed)
+
+
+def concepts(
+    fitted: Fit, of: Mapping[str, Sequence[int]] | Sequence[str], layer: str = "", seed: int = 0
+) -> list[ConceptTest]:
+    """Test whether the model uses concepts, against 200 random ones of the same size each.
+
+    `of`: row ids by the name of the concept, or words, each COLUMN=VALUE or a column of numbers
+    (its upper third). `layer`: the latent space by default. Raises UserError where that cannot be
+    asked, or a concept has fewer than 8 training cases.
+    """
+    from core.explain.concepts import concept_of_column, concept_of_rows, measure_concepts
+
+    if fitted.method is None:
+        raise UserError("This run keeps no model that could be asked.")
+    if isinstance(of, Mapping):
+        asked = [concept_of_rows(fitted.data, np.array(rows), name) for name, rows in of.items()]
+    else:
+        parts = [words.partition("=") for words in of]
+        asked = [concept_of_column(fitted.data, a.strip(), b.strip()) for a, _, b in parts]
+    return measure_concepts(fitted.method, fitted.data, asked, layer, seed=seed)
 
 
 def counterfactual(fitted: Fit, row: int, to: str, locked: Sequence[str] = ()) -> Counterfactual:

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, progress, shell, state, text
+from app.panels import concepts
 from app.panels.inspector import inspector
 from app.pin import pin_button
 from app.views import attributions, rationales
@@ -28,21 +29,27 @@ except UserError:
 asked = bool(offered) and context.data.modality != "text"
 made = [context.ws.artifact(context.job.id, s) for s in context.ws.slugs(context.job.id)]
 given = [artifact for artifact in made if isinstance(artifact, Rationales)]
-in_words = bool(given) and (
-    not asked
-    or st.segmented_control(
-        "Reasons",
-        ["in words", "in the input"],
-        default="in words",
-        key=context.key("reasons"),
-        required=True,
+ways = [
+    way
+    for way, there in (
+        ("in words", bool(given)),
+        ("in the input", asked),
+        ("by concept", concepts.fits(context)),
     )
-    == "in words"
-)
-if in_words:
+    if there
+]
+way = ways[0] if ways else ""
+if len(ways) > 1:
+    way = st.segmented_control(
+        "Reasons", ways, default=ways[0], key=context.key("reasons"), required=True
+    )
+if way in ("in words", "by concept"):
     main, side = st.columns([5, 2])
     with main:
-        rationales.show(given[0], context)
+        if way == "in words":
+            rationales.show(given[0], context)
+        else:
+            concepts.show(context)
         shell.show_provenance(context)
     with side:
         inspector(context)

@@ -7,6 +7,7 @@ everything else as json. Scores are oriented so that higher is more abnormal.
 
 from core.artifacts.base import TYPES, Array, Artifact, MadeBy
 from core.artifacts.cases import AnomalyMaps, Attributions, Images, Predictions, Rationales
+from core.artifacts.concepts import ConceptTest
 from core.artifacts.counterfactual import Counterfactual
 from core.artifacts.definitions import Definitions
 from core.artifacts.latent import Clusters, Embedding, Map, Scope, Traversal
@@ -23,6 +24,7 @@ __all__ = [
     "Attributions",
     "Benchmark",
     "Clusters",
+    "ConceptTest",
     "Counterfactual",
     "Definitions",
     "Embedding",

@@ -14,6 +14,7 @@ from core.artifacts import Artifact, Embedding, Metrics, Model
 from core.data.normal import keep_normal_only
 from core.errors import Cancelled, UserError
 from core.jobs.apply import apply_model, load_data_as_seen
+from core.jobs.concepts import try_concepts
 from core.jobs.counterfactual import change_case
 from core.jobs.engines import list_gpus
 from core.jobs.import_dataset import import_data
@@ -240,6 +241,7 @@ TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {
     "map": make_map,
     "explain": explain,
     "counterfactual": change_case,
+    "concept": try_concepts,
     "measure": measure_run,
     "import": import_data,
     "apply": apply_model,
