@@ -62,9 +62,13 @@ def _run() -> None:
         runs,
         screen,
         serve,
+        traverse,
     )
 
-    parts = (serve, data, review, runs, explore, concept, counterfactual, screen, evidence)
+    parts = (
+        *(serve, data, review, runs, explore, traverse, concept),
+        *(counterfactual, screen, evidence),
+    )
     for module in parts if not cli.registered_commands else ():
         module.register(cli)
     for stream in (sys.stdout, sys.stderr):

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, shell, state
-from app.panels import counterfactual, latent_axes
+from app.panels import counterfactual, latent_axes, latent_paths
 from app.panels.inspector import inspector
 from app.views import traversal
 from core.errors import UserError
@@ -46,6 +46,9 @@ with main:
         "Latent axes": latent_axes.axis_sliders,
         "Between two cases": latent_axes.between,
         "Towards a class": latent_axes.toward,
+        "Along a column": latent_paths.along_a_column,
+        "Plane": latent_paths.on_a_plane,
+        "Walk on the map": latent_paths.over_the_map,
     }
     if len(context.data.classes) < 2:
         del ways["Towards a class"]

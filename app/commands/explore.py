@@ -1,4 +1,4 @@
-"""map, explain, traverse, report."""
+"""map, explain, report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.registry import open_model
 
 def register(cli: typer.Typer) -> None:
     cli.command("map")(map_)
-    for command in (explain, traverse, report):
+    for command in (explain, report):
         cli.command(command.__name__)(command)
 
 
@@ -197,60 +197,6 @@ def explain(
         f"{len(made.rows)} cases explained by {how} for {offered[wanted]}: {found['path']}",
         json,
     )
-
-
-def traverse(
-    run: str,
-    row: Annotated[str, typer.Option(help="The case to start from: its number or file name.")],
-    to_dir: Annotated[Path, typer.Option("--to-dir", help="Where the frames go.")],
-    axis: Annotated[
-        int | None, typer.Option(help="Turn this latent axis (1 is the first).")
-    ] = None,
-    to: Annotated[str | None, typer.Option(help="Go to this other case.")] = None,
-    label: Annotated[str | None, typer.Option(help="Go towards this class.")] = None,
-    steps: Annotated[int, typer.Option(min=2, max=101)] = 9,
-    json: AsJson = False,
-) -> None:
-    """Decoded pictures along a path through the latent space, every one marked GENERATED."""
-    from core.artifacts import Embedding, Model
-    from core.explain import traversal
-    from core.io.files import share_new_files
-    from core.jobs.run_folder import find_artifact
-
-    if sum(v is not None for v in (axis, to, label)) > 1:
-        raise UserError("Choose one of --axis, --to and --label.")
-    ws = workspace()
-    job = ws.job(run)
-    data = ws.dataset(job.dataset)
-    model, embedding = (
-        open_model(find_artifact(ws, job.id, Model)),
-        find_artifact(ws, job.id, Embedding),
-    )
-    start = row_of(data, row)
-    if to is not None:
-        made = traversal.traverse_between(model, data, embedding, start, row_of(data, to), steps)
-    elif label is not None:
-        made = traversal.traverse_toward_label(model, data, embedding, start, label, steps)
-    else:
-        if axis is not None and not 1 <= axis <= embedding.z.shape[1]:
-            raise UserError(
-                f"There is no axis {axis}; this run has axes 1 to {embedding.z.shape[1]}."
-            )
-        best = (
-            int(np.argmax(traversal.axis_effects(model, embedding))) if axis is None else axis - 1
-        )
-        made = traversal.traverse_axis(model, data, embedding, start, best, steps)
-    with share_new_files():
-        files = traversal.save_frames(made, data, writable(to_dir))
-    found = {
-        "run": job.id,
-        "row": start,
-        "axis": made.axis,
-        "values": [float(v) for v in made.value],
-        "frames": [str(f) for f in files],
-        "path": str(to_dir),
-    }
-    say(found, f"{steps} steps along {made.axis}: {to_dir}", json)
 
 
 def report(

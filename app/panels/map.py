@@ -100,9 +100,11 @@ def draw(
     key: str,
     height: int = HEIGHT,
     linked: bool = False,
+    click: Callable[[int], None] | None = None,
 ) -> None:
     """The map in the browser; lassos and clicks change the shared selection. Of two `linked` maps
-    each rings the case that is under the mouse on the other.
+    each rings the case that is under the mouse on the other. `click` is called with the row id of a
+    case that is clicked, in place of putting it into the inspector.
     """
     if made.xy.shape[1] == 3:
         draw_in_3d(made, context, column, key)
@@ -162,13 +164,18 @@ def draw(
         component.selection_message(chosen, place, stamp),
         height,
         place,
-        lambda event: _act(event, made, xy, code, names),
+        lambda event: _act(event, made, xy, code, names, click),
         {name: np.isin(made.rows, rows) for name, rows in sets.kept().items()},
     )
 
 
 def _act(
-    event: dict[str, Any], made: Map, xy: np.ndarray, code: np.ndarray, names: list[str]
+    event: dict[str, Any],
+    made: Map,
+    xy: np.ndarray,
+    code: np.ndarray,
+    names: list[str],
+    click: Callable[[int], None] | None = None,
 ) -> None:
     rows, of = np.asarray(made.rows), "" if made.place is None else "volumes with slices in the "
     mode = str(event.get("mode", "set"))
@@ -177,6 +184,9 @@ def _act(
         state.select(np.unique(rows[inside]), f"{of}outline on the map", mode)
     elif event["kind"] == "click" and 0 <= int(event["index"]) < len(rows):
         at = int(event["index"])
+        if click is not None:
+            click(int(rows[at]))
+            return
         state.look_at(int(rows[at]), None if made.place is None else int(made.place[at]))
     elif event["kind"] == "category" and 0 <= int(event["code"]) < len(names):
         state.select(

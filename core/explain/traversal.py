@@ -138,7 +138,7 @@ def traverse_axis(
     values = np.linspace(*axis_range(embedding, axis), steps)
     path = np.stack([set_coordinate(embedding, start, axis, v) for v in values])
     name = embedding.axes[axis] if embedding.axes else f"axis {axis + 1}"
-    return _make_traversal(model, data, embedding, [row], path, values, name)
+    return make_traversal(model, data, embedding, [row], path, values, name)
 
 
 def traverse_between(
@@ -151,7 +151,7 @@ def traverse_between(
     share = np.linspace(0, 1, steps)
     path = np.stack([(1 - s) * a + s * b for s in share]).astype(np.float32)
     path[-1], path[0] = b, a
-    return _make_traversal(
+    return make_traversal(
         model, data, embedding, [row_a, row_b], path, share, f"from row {row_a} to row {row_b}"
     )
 
@@ -209,7 +209,7 @@ def traverse_toward_label(
         path = np.clip(path, 0, None)
         path /= path.sum(1, keepdims=True)
     held = "not defined" if score != score else f"{score:.2f}"
-    return _make_traversal(
+    return make_traversal(
         model,
         data,
         embedding,
@@ -230,7 +230,7 @@ def _traverse_toward_symbol(
     start, share = latent_position(embedding, row), np.linspace(0, 1, steps)
     path = start + share[:, None] * np.where(fixed, mu - start, 0)
     axes = ", ".join(str(j + 1) for j in np.flatnonzero(fixed))
-    return _make_traversal(
+    return make_traversal(
         model,
         data,
         embedding,
@@ -242,7 +242,7 @@ def _traverse_toward_symbol(
     )
 
 
-def _make_traversal(
+def make_traversal(
     model: Any,
     data: Dataset,
     embedding: Embedding,
@@ -251,6 +251,7 @@ def _make_traversal(
     values: np.ndarray,
     name: str,
 ) -> Traversal:
+    """Return a path [steps,d] with what is decoded along it; `values` [steps] stand under it."""
     frames = decode(model, path)
     return Traversal(
         rows=np.array(rows),

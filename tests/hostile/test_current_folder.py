@@ -139,10 +139,10 @@ def arguments(home, folder):
 
 def commands():
     """Every command there is, as words."""
-    from app.commands import counterfactual, data, evidence, explore, review, runs, serve
+    from app.commands import counterfactual, data, evidence, explore, review, runs, serve, traverse
 
     cli = typer.Typer()
-    for module in (serve, data, review, runs, explore, counterfactual, evidence):
+    for module in (serve, data, review, runs, explore, traverse, counterfactual, evidence):
         module.register(cli)
 
     def walk(command, words):
