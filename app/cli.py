@@ -53,6 +53,7 @@ def main() -> None:
 
 def _run() -> None:
     from app.commands import (
+        axes,
         concept,
         counterfactual,
         data,
@@ -66,7 +67,7 @@ def _run() -> None:
     )
 
     parts = (
-        *(serve, data, review, runs, explore, traverse, concept),
+        *(serve, data, review, runs, explore, traverse, axes, concept),
         *(counterfactual, screen, evidence),
     )
     for module in parts if not cli.registered_commands else ():

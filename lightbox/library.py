@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +43,9 @@ from core.training.fit import fit_and_apply
 from core.training.run import Run
 from lightbox import screen
 
+if TYPE_CHECKING:
+    from core.explain.axis_names import AxisName
+
 __all__ = [
     "AnomalyMaps",
     "Artifact",
@@ -72,6 +75,7 @@ __all__ = [
     "TrainingParams",
     "Traversal",
     "UserError",
+    "axis_names",
     "concepts",
     "counterfactual",
     "fit",
@@ -198,6 +202,15 @@ def map(of: Embedding | Fit, how: str = AUTOMATIC, dims: int = 2, seed: int = 0)
     Raises UserError for fewer than 5 rows or an unknown projection.
     """
     return make_map(of.embedding if isinstance(of, Fit) else of, how, dims, seed)
+
+
+def axis_names(fitted: Fit) -> list[AxisName | None]:
+    """Return what each axis of the embedding follows most, a column or a picture measure, chosen on
+    training cases and measured on held-out ones with q-values; None where it is nothing.
+    """
+    from core.explain.axis_names import name_axes
+
+    return name_axes(fitted.embedding, fitted.data)
 
 
 def concepts(

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
-from app.panels import traversal_bench
+from app.panels import axis_names, traversal_bench
 from app.panels.traversal_bench import axis_help, axis_name, axis_reach
 from app.pin import pin_button
 from app.state import Context
@@ -28,6 +28,7 @@ def _as_given() -> DisplaySettings:
 def axis_sliders(context: Context, row: int) -> None:
     """Sliders and the decoded case, which starts at its own place; below, all of one axis."""
     model, embedding = traverse.opened(str(context.ws.home), context.job.id)
+    embedding = axis_names.with_names(context, embedding)
     effect = traverse.effects(str(context.ws.home), context.job.id)
     order = np.argsort(-effect, kind="stable")
     asked = state.value("axis")  # an axis chosen on another page comes first
@@ -48,12 +49,14 @@ def axis_sliders(context: Context, row: int) -> None:
         traverse.strip(path, context)
         traverse.curves(path, model.classes)
         pin(path, context, "axis")
+    axis_names.show(context)
 
 
 @st.fragment
 def _value_sliders(context: Context, row: int, order: np.ndarray, effect: np.ndarray) -> None:
     """Of a table: sliders, and what becomes of the case's values."""
     model, embedding = traverse.opened(str(context.ws.home), context.job.id)
+    embedding = axis_names.with_names(context, embedding)
     start = traversal.latent_position(embedding, row)
     z = start.copy()
     middle, right = st.columns([2, 1])

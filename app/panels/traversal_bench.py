@@ -12,6 +12,7 @@ import streamlit as st
 
 from app import state, text
 from app.components.traversal import bench, message
+from app.panels import axis_names
 from app.state import Context
 from app.views import traversal as views
 from core.artifacts import Embedding
@@ -39,6 +40,7 @@ def _bench(context: Context, row: int, order: list[int], effect: np.ndarray) -> 
     place = {int(j): float(v) for j, v in event["place"].items() if int(j) in order}
     last = event["last"]
     model, embedding = views.opened(str(context.ws.home), context.job.id)
+    embedding = axis_names.with_names(context, embedding)
     start = traversal.latent_position(embedding, row)
     z = start.copy()
     for axis, value in place.items():

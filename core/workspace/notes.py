@@ -259,3 +259,32 @@ def state_model_facts(ws: Workspace, run: str, given: dict[str, str], author: st
     kept = {k: v for k, v in load_model_facts(ws, run).items() if k not in said}
     kept |= {about: {"words": words, **new} for about, words in said.items() if words}
     write_json(ws.folder(run) / "model_facts.json", kept)
+
+
+def load_axis_names(ws: Workspace, run: str) -> dict[int, str]:
+    """Names given by people to the axes of a run's latent space: axis, from 0 -> name."""
+    kept = _read(ws.folder(run) / "axes.json").get("names", {})
+    return {int(k): v for k, v in kept.items()}
+
+
+def name_axis(ws: Workspace, run: str, axis: int, name: str) -> None:
+    """Name one axis; an empty name takes the name back. What it was called is kept for
+    `undo_axis_name`. UserError for an unusable name.
+    """
+    path = ws.folder(run) / "axes.json"
+    names = {str(k): v for k, v in load_axis_names(ws, run).items()}
+    before = [*_read(path).get("before", []), names][-20:]
+    kept = {k: v for k, v in names.items() if k != str(axis)}
+    new = kept | ({str(axis): check_name(name)} if name.strip() else {})
+    if new != names:
+        write_json(path, {"names": new, "before": before})
+
+
+def undo_axis_name(ws: Workspace, run: str) -> bool:
+    """Take the last change of an axis' name back; False when there is none."""
+    path = ws.folder(run) / "axes.json"
+    *earlier, names = _read(path).get("before", []) or [None]
+    if names is None:
+        return False
+    write_json(path, {"names": names, "before": earlier})
+    return True
