@@ -168,3 +168,6 @@ def test_bad_questions_are_one_sentence():
     size = tcav.concept_of_column(table, "mean radius")
     with pytest.raises(UserError, match="neither classes nor a score"):
         tcav.measure_concepts(other.method, table, [size])
+    digits = lightbox.sample("digits")
+    plain = lightbox.fit("pca", digits, dimensions=4)
+    assert "no layer" in tcav.why_no_concepts(plain.method, digits)

@@ -96,6 +96,9 @@ def _depended_on(out: torch.Tensor, caught: dict[str, torch.Tensor]) -> list[str
     """Keys of what an output [b,...] changes with, in order."""
     import torch
 
+    caught = {k: v for k, v in caught.items() if v.requires_grad}
+    if not caught or not out.requires_grad:
+        return []
     found = torch.autograd.grad(out.square().sum(), list(caught.values()), allow_unused=True)
     return [k for k, g in zip(caught, found) if g is not None]
 
