@@ -121,7 +121,9 @@ def test_listing_methods_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("id", [*methods(), "robustness_index", "class_separability"])
+@pytest.mark.parametrize(
+    "id", [*methods(), "robustness_index", "class_separability", "disentanglement"]
+)
 def test_every_method_and_published_measure_has_its_card(id):
     found = load_card(id)
     assert found is not None

@@ -350,7 +350,16 @@ def remove(id: str, json: AsJson = False) -> None:
 
 
 def measure(
-    run: str, measures: Annotated[list[str] | None, typer.Argument()] = None, json: AsJson = False
+    run: str,
+    measures: Annotated[list[str] | None, typer.Argument()] = None,
+    factors: Annotated[
+        str,
+        typer.Option(
+            help="Columns of numbers that hold known factors, separated by commas: what axes are"
+            " held against by disentanglement."
+        ),
+    ] = "",
+    json: AsJson = False,
 ) -> None:
     """Measures of a run and the split they are of, with 95 % intervals where there are cases
     enough: those named, or all that fit.
@@ -365,7 +374,11 @@ def measure(
         raise UserError(f"There is no measure “{unknown[0]}” (there are: {', '.join(known())}).")
     ws = workspace()
     maps = sorted(j.id for j in ws.catalogue.jobs(on_run=ws.job(run).id, kind="map", status="done"))
-    job = finish(queue.derive(ws, "measure", run, {"names": measures or [], "maps": maps}), json)
+    named = [name for name in (part.strip() for part in factors.split(",")) if name]
+    if odd := [n for n in named if n not in ws.dataset(ws.job(run).dataset).table]:
+        raise UserError(f"There is no column “{odd[0]}” that could be a factor.")
+    spec = {"names": measures or [], "maps": maps} | ({"factors": named} if named else {})
+    job = finish(queue.derive(ws, "measure", run, spec), json)
     table = ws.artifact(job.id, "metrics")
     assert isinstance(table, Metrics)
     found = {"run": job.on_run, "metrics": metric_json(table)}

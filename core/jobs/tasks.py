@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,6 +189,8 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
     began = time.monotonic()
     tell.phase("measuring")
     data = load_data_as_seen(ws, ws.job(job.on_run))
+    if "factors" in job.spec:  # those of the dataset's own card give way
+        data = replace(data, card=data.card | {"factors": job.spec["factors"]})
     given = ws.artifacts(job.on_run)
     for made in ws.catalogue.jobs(on_run=job.on_run, kind="map", status="done"):
         seed = f", seed {made.seed}" if made.seed else ""
