@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tests.benchmarks.bench_app import prepared
+from tests.benchmarks.bench_app import ROWS, prepared
 from tests.browser.conftest import serving
 
 CLIENTS = 10
@@ -240,12 +240,13 @@ def main() -> None:
     asked.add_argument("--beside", action="store_true")
     asked.add_argument("--cpu", action="store_true")
     asked.add_argument("--sessions", type=int, default=0)
+    asked.add_argument("--rows", type=int, default=ROWS)
     asked.add_argument("--home", type=Path, help="a folder prepared before, or to prepare")
     told = asked.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = told.home or Path(folder)
         ws = Workspace(home / "ws")
-        run = next((j.id for j in ws.runs() if j.method == "pca"), "") or prepared(home)
+        run = next((j.id for j in ws.runs() if j.method == "pca"), "") or prepared(home, told.rows)
         job = ws.job(run)
         if told.training:
             params = {"epochs": 1000}
