@@ -77,10 +77,11 @@ def show(
     at: float,
     prevalence: float | None,
     lead: str,
+    part: str,
 ) -> None:
-    """After the words `lead`, how many of `rows` lie above the threshold `at`; where the truth is
-    known, how many of the abnormal and of the normal ones, and what an alarm means at the
-    prevalence, over patients.
+    """After the words `lead` about a `part` ("test" or "picked"), how many of `rows` lie above the
+    threshold `at`; where the truth is known, how many of the abnormal and of the normal ones, and
+    what an alarm means at the prevalence, over patients.
     """
     alarm = np.asarray(artifact.score)[artifact.at(rows)] > at
     st.markdown(f"**{lead}**, at {at:.4g}: **{int(alarm.sum()):,}** lie above the threshold.")
@@ -97,7 +98,7 @@ def show(
         prevalence,
     )
     per = f"where {100 * prevalence:.3g} of 100 cases are abnormal"
-    cells = st.container(key="controls-operating").columns(5)
+    cells = st.container(key=f"controls-operating-{part}").columns(5)
     for cell, (name, rate, times, help) in zip(
         cells,
         (

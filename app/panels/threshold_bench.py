@@ -137,7 +137,7 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
         key=context.key("histogram"),
         config={"displayModeBar": False},
     )
-    operating_point.show(artifact, context, rows, at, prevalence, f"Of the {on}")
+    operating_point.show(artifact, context, rows, at, prevalence, f"Of the {on}", "picked")
     if truth is None:
         st.markdown(text.label(why, 200))
     else:
@@ -340,7 +340,7 @@ def _on_test(
     given, at = notes.load_threshold(context.ws, context.job.id), threshold_of(artifact, context)
     whose = whose_threshold(artifact, context)
     lead = f"Of the {len(rows):,} test cases, by {whose}"
-    operating_point.show(artifact, context, rows, at, prevalence, lead)
+    operating_point.show(artifact, context, rows, at, prevalence, lead, "test")
     if given and given.get("on") != "val":
         st.caption("It was kept with test cases in view, so these figures flatter it as well.")
     elif not given and artifact.threshold is None:
