@@ -58,6 +58,7 @@ def _run() -> None:
         counterfactual,
         data,
         evidence,
+        explain,
         explore,
         review,
         runs,
@@ -67,7 +68,7 @@ def _run() -> None:
     )
 
     parts = (
-        *(serve, data, review, runs, explore, traverse, axes, concept),
+        *(serve, data, review, runs, explain, explore, traverse, axes, concept),
         *(counterfactual, screen, evidence),
     )
     for module in parts if not cli.registered_commands else ():

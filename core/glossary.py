@@ -26,6 +26,11 @@ class Term:
 TERMS = [
     Term("accuracy", "The share of cases whose class the model names rightly."),
     Term(
+        "agreement between ways",
+        "How far other ways of making a map mark the same places (1: the same, 0: unrelated), which"
+        " proves none of them right.",
+    ),
+    Term(
         "anomaly score",
         "A number for how much a case differs from those the model learned from; it puts cases in"
         " order and is no probability.",
@@ -66,6 +71,10 @@ TERMS = [
         "cluster",
         "A group of cases that the model finds similar; a pattern in the data, not a diagnosis.",
         ("clusters",),
+    ),
+    Term(
+        "completeness gap",
+        "How much the parts of a map, added up, miss of the result; 0 is none.",
     ),
     Term(
         "continuity",
@@ -112,6 +121,21 @@ TERMS = [
         " by straight cuts through its latent space.",
     ),
     Term(
+        "localisation of findings",
+        "How far a map is stronger inside the outlined finding than outside, as the chance that a"
+        " place inside has more than one outside: 0.5 is guessing.",
+    ),
+    Term(
+        "map baseline",
+        "What a case is compared with when a map is made, such as an average or a blurred case; the"
+        " map shows only what differs from it.",
+    ),
+    Term(
+        "model randomisation",
+        "The map is made again with a model whose weights are random; a map that stays the same"
+        " shows the picture, not the model.",
+    ),
+    Term(
         "NPV",
         "Negative predictive value: of the cases that are not flagged, the share that is normal.",
         ("negative predictive value",),
@@ -147,6 +171,10 @@ TERMS = [
         "The case as the model draws it again from its own few numbers; where the two differ, the"
         " case is unlike what the model learned from.",
         ("reconstructions",),
+    ),
+    Term(
+        "repeatability",
+        "How far the map stays the same when a little noise is added to the case; 1 is the same.",
     ),
     Term(
         "seed",

@@ -6,14 +6,17 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, progress, shell, state, text
-from app.panels import concepts
+from app.panels import concepts, map_health
 from app.panels.inspector import inspector
 from app.pin import pin_button
 from app.views import attributions, rationales
 from app.views.traversal import opened
 from core.artifacts import Attributions, Rationales
 from core.errors import UserError
-from core.explain.attribution import HOW, attribution_methods, list_targets
+from core.explain.attribution import FROM_BASELINE, HOW, attribution_methods, list_targets
+from core.explain.baselines import list_baselines
+from core.explain.explained_targets import NEIGHBOUR
+from core.jobs.explaining import clustering_of, explain_spec, find_clusters
 from core.report import figures
 
 context = shell.need_run("what in a case moved the model’s result")
@@ -23,7 +26,13 @@ shell.head(
     " what matters medically.",
 )
 try:
-    offered = dict(list_targets(opened(str(context.ws.home), context.job.id)[0]))
+    grouping = clustering_of(context.ws, context.job.id)
+    offered = dict(
+        list_targets(
+            opened(str(context.ws.home), context.job.id)[0],
+            find_clusters(context.ws, context.job.id, grouping),
+        )
+    )
 except UserError:
     offered = {}
 asked = bool(offered) and context.data.modality != "text"
@@ -65,7 +74,7 @@ if not asked:
 main, side = st.columns([5, 2])
 with main:
     controls = st.container(key="controls-rationales")
-    a, b, c = controls.columns([3, 3, 2], vertical_alignment="bottom")
+    a, b, d, c = controls.columns([3, 3, 3, 2], vertical_alignment="bottom")
     target = a.selectbox(
         "Explain",
         list(offered),
@@ -79,6 +88,24 @@ with main:
         key="how-why",
         help="\n\n".join(text.label(HOW[h], 200) for h in attribution_methods(context.data)),
     )
+    compared = list_baselines(context.data)
+    baseline = "mean"
+    if how in FROM_BASELINE:
+        baseline = d.selectbox(
+            "Compared with",
+            list(compared),
+            format_func=lambda k: compared[k],
+            key=context.key("baseline"),
+            help="The map shows only what differs from it.",
+        )
+    if target == NEIGHBOUR:
+        other = d.selectbox(
+            "Which case",
+            context.data.rows.tolist(),
+            format_func=lambda r: text.plain(context.data.of(np.array([r])).names()[0]),
+            key=context.key("neighbour"),
+        )
+        target = f"{NEIGHBOUR} {other}"
     chosen, row = state.selection(), state.selection().primary
     test = (
         context.data.part("test").rows
@@ -91,7 +118,8 @@ with main:
         f"the selection ({len(chosen):,})": chosen.rows[:500],
     }
     which = c.selectbox("For", [k for k, r in sets.items() if len(r)], key=context.key("which"))
-    spec = {"how": how, "target": target, "rows": sets[which].tolist()}
+    question = explain_spec(target, sets[which], baseline, grouping)
+    spec = {"how": how, **question}
     job = progress.submit_derived("explain", spec, context, start=False)
     if job is None or (job.ended and job.status != "done"):
         st.caption("Larger sets run as a job; you may leave this page meanwhile.")
@@ -106,12 +134,13 @@ with main:
         slug = next(s for s in context.ws.slugs(job.id) if s.startswith("attributions"))
         why = context.ws.artifact(job.id, slug)
         assert isinstance(why, Attributions)
+        map_health.show(context, question, how)
         attributions.show(why, context)
         shell.show_provenance(context, f"{how}, {text.label(target)}")
         pin_button(
             partial(figures.attribution_figure, context.data, why, why.rows[:8]),
             context,
-            f"Why: {offered[target]}",
+            f"Why: {offered.get(target, target)}",
             "why",
         )
 with side:

@@ -1,4 +1,4 @@
-"""map, explain, report."""
+"""map, report."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from app.commands._shared import AsJson, say, workspace, writable
 from app.commands.runs import finish
 from core.errors import UserError
 from core.maps.projections import AUTOMATIC, OFFERED, check_projection
-from core.registry import open_model
 
 
 def register(cli: typer.Typer) -> None:
     cli.command("map")(map_)
-    for command in (explain, report):
-        cli.command(command.__name__)(command)
+    cli.command("report")(report)
 
 
 def row_of(data: Any, given: str) -> int:
@@ -129,73 +127,6 @@ def _places(ws: Any, job: Any, made: Any, other: str) -> Any:
             **dict(zip("xyz", np.asarray(more.xy)[new].T)),
             "trust": np.asarray(more.trust)[new],
         }
-    )
-
-
-def explain(
-    run: str,
-    how: Annotated[
-        str,
-        typer.Option(help="integrated_gradients, occlusion, gradient_x_input or feature_ablation."),
-    ] = "",
-    rows: Annotated[
-        str,
-        typer.Option(
-            help="Row numbers or file names, separated by commas; 20 test rows by default."
-        ),
-    ] = "",
-    target: Annotated[str, typer.Option(help="What to explain: a class, score, or axis K.")] = "",
-    json: AsJson = False,
-) -> None:
-    """What in the input moved the result, for some rows."""
-    from core.artifacts import Attributions, Model
-    from core.explain.attribution import attribution_methods, list_targets
-    from core.jobs import queue
-    from core.jobs.run_folder import find_artifact
-
-    ws = workspace()
-    job = ws.job(run)
-    data = ws.dataset(job.dataset)
-    how = how or ("feature_ablation" if data.modality == "table" else "integrated_gradients")
-    fit = attribution_methods(data)
-    if how not in fit:
-        raise UserError(
-            f"“{how}” is not a way to explain {data.modality} data (there are: {', '.join(fit)})."
-        )
-    offered = dict(list_targets(open_model(find_artifact(ws, job.id, Model))))
-    wanted = target or next(iter(offered), "")
-    if wanted not in offered:
-        raise UserError(
-            f"This model cannot be asked about “{wanted}” (it can about:"
-            f" {', '.join(offered) or 'nothing'})."
-        )
-    test = data.part("test").rows if (data.splits == "test").any() else data.rows
-    chosen = (
-        list(dict.fromkeys(row_of(data, r.strip()) for r in rows.split(",")))
-        if rows
-        else test[:20].tolist()
-    )
-    done = finish(
-        queue.derive(ws, "explain", job.id, {"how": how, "target": wanted, "rows": chosen}), json
-    )
-    slug = next(s for s in ws.slugs(done.id) if s.startswith("attributions"))
-    made = ws.artifact(done.id, slug)
-    assert isinstance(made, Attributions)
-    residual = None if made.residual is None else float(np.abs(made.residual).max())
-    found = {
-        "run": job.id,
-        "explain": done.id,
-        "how": how,
-        "target": wanted,
-        "n": len(made.rows),
-        "rows": made.rows.tolist(),
-        "residual": residual,
-        "path": str(ws.artifact_folder(done.id, slug)),
-    }
-    say(
-        found,
-        f"{len(made.rows)} cases explained by {how} for {offered[wanted]}: {found['path']}",
-        json,
     )
 
 

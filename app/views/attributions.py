@@ -13,6 +13,7 @@ import streamlit as st
 from app import state, text
 from app.state import Context
 from core.artifacts import Attributions
+from core.explain.baselines import blurred, list_baselines
 from core.imaging import render
 from core.imaging.palette import OKABE_ITO
 
@@ -64,8 +65,10 @@ def show(artifact: Attributions, context: Context) -> None:
     order = np.argsort(rows != row, kind="stable")
     st.markdown(text.label(quality(artifact), 300))
     if context.data.modality == "table":
+        baseline(artifact, context, order[:1])
         bars(artifact, context, int(order[0]))
         return
+    baseline(artifact, context, order[:1])
     st.caption(
         f"Orange raised it, blue lowered it; full colour at ±{artifact.full_colour():.2g}, the same"
         f" for all {len(rows):,} cases."
@@ -95,6 +98,55 @@ def show(artifact: Attributions, context: Context) -> None:
                 args=(int(rows[part[k]]),),
                 type="tertiary",
             )
+
+
+def baseline(artifact: Attributions, context: Context, at: np.ndarray) -> None:
+    """What the cases were compared with: its name, and for the first of the cases at `at` the
+    picture.
+    """
+    if not artifact.baseline:
+        return
+    title = list_baselines(context.data).get(artifact.baseline, artifact.baseline)
+    words = f"Compared with {title} (map baseline): the map shows only what differs from it."
+    picture, row = None, None
+    if artifact.against is not None:
+        row = int(np.asarray(artifact.against)[at][0])
+        there = np.isin(row, context.data.rows)
+        name = context.data.of(np.array([row])).names()[0] if there else "excluded since"
+        words += f" Of the first case: {Path(name).name}."
+        row = row if there else None
+    if context.data.modality in ("image", "series"):
+        picture = _baseline_picture(artifact, context, at, row)
+    if picture is None:
+        st.caption(text.explain(text.label(words, 300)))
+        return
+    left, right = st.columns([1, 9], vertical_alignment="center")
+    left.image(picture, width=72, alt="What the cases are compared with")
+    right.caption(text.explain(text.label(words, 300)))
+
+
+def _baseline_picture(
+    artifact: Attributions, context: Context, at: np.ndarray, row: int | None
+) -> np.ndarray | None:
+    if artifact.against is not None:
+        return None if row is None else render.draw_case(context.data, row, 72, state.look())
+    if artifact.baseline == "mean" and artifact.usual is not None:
+        base = np.asarray(artifact.usual)
+    elif artifact.baseline == "blur":
+        base = blurred(context.data.of(artifact.rows[at]).inputs())[0]
+    elif artifact.baseline == "zero":
+        base = np.zeros(context.data.shape, np.float32)
+    else:
+        return None
+    blank = np.zeros(base.shape[-2:] if base.ndim > 2 else base.shape[-1:], np.float32)
+    return render.draw_attribution(
+        np.clip(base / 0.6, 0, 1) if base.ndim > 2 else base,
+        blank,
+        1.0,
+        context.data,
+        72,
+        state.look(),
+    )
 
 
 def bars(artifact: Attributions, context: Context, at: int, top: int = 15) -> None:

@@ -117,7 +117,9 @@ class Attributions(Artifact):
     float32, signed.
 
     `residual [n]` is the completeness gap |sum(value) - (f(x) - f(baseline))|; None for methods
-    without that axiom.
+    without that axiom. `baseline` names what cases were compared with (see
+    `core.explain.baselines`), "" where nothing was: with "mean" it is `usual`, shaped as one input;
+    with other cases `against [n]` int64 holds their row ids.
     """
 
     value: Array
@@ -125,8 +127,11 @@ class Attributions(Artifact):
     how: str = ""
     residual: Array | None = None
     output: Array | None = None  # f(x) [n]
+    baseline: str = ""
+    usual: Array | None = None
+    against: Array | None = None
 
-    per_row = ("value", "residual", "output")
+    per_row = ("value", "residual", "output", "against")
 
     def full_colour(self) -> float:
         """Return the one scale of all signed pictures: the 99th percentile of absolute values,

@@ -1,22 +1,26 @@
-"""Attributions: how much each input value moved a model's result, with the completeness residual
-where the axiom holds.
+"""Attributions: how much each input value moved a model's result, against a chosen baseline, with
+the completeness residual where the axiom holds.
 
-The baseline is the mean training input (missing table values: their column's mean). Integrated
-gradients and feature ablation start from it. Occlusion and ablation are captum's; gradients are
-taken here, since captum cuts the steps of every case into many calls and takes seconds to import.
+Ways are in `attribution_ways`, what is explained in `explained_targets`, baselines in `baselines`;
+whether a map can be trusted is looked at in `map_health`. Missing table values are always set to
+their column's mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Attributions
+from core.artifacts import Attributions, Clusters, Embedding
 from core.data.slices import as_slices, slice_ids, slices_per_volume
 from core.errors import UserError
+from core.explain import attribution_ways as ways
+from core.explain.baselines import check_baseline, find_cases, mean_input, starts
+from core.explain.explained_targets import PREDICTED, make_forward, predicted_targets
+from core.explain.explained_targets import list_targets as list_targets
 from core.training.loader import in_order
 from core.training.slices_to_volumes import Fold
 
@@ -25,61 +29,72 @@ if TYPE_CHECKING:
 
 HOW = {
     "integrated_gradients": (
-        "Integrated gradients: adds up the slope from the average case to this one"
+        "Integrated gradients: adds up the slope from the baseline to this case"
     ),
     "occlusion": "Occlusion: covers a patch and looks how the result changes",
     "gradient_x_input": "Gradient times input: the slope at this case",
+    "smooth_grad": "SmoothGrad: the slope, averaged over noisy copies of this case",
+    "grad_cam": (
+        "Grad-CAM: where the last convolutional layer speaks for the result; coarse, positive only"
+    ),
+    "deep_lift": (
+        "DeepLift: carries the difference from the baseline back through the layers (of a class:"
+        " of the number before it becomes a probability)"
+    ),
+    "shapley": "Shapley values: what each part adds, averaged over orders of adding parts",
     "feature_ablation": (
-        "Feature ablation: sets one column to its average and looks how the result changes"
+        "Feature ablation: sets one column to the baseline and looks how the result changes"
     ),
 }
-STEPS = 64  # of integrated gradients
+FROM_BASELINE = (
+    "integrated_gradients",
+    "occlusion",
+    "deep_lift",
+    "shapley",
+    "feature_ablation",
+)
+COMPLETE = ("integrated_gradients", "deep_lift", "shapley")  # parts add up to the whole
 BATCH = 32
-TOGETHER = 256  # inputs the model looks at in one call
 
 
-def list_targets(model: Any) -> list[tuple[str, str]]:
-    """Return what can be explained: (key, title): each class, the anomaly score, each latent
-    axis.
+@dataclass(frozen=True)
+class Question:
+    """What is asked beside way and target: the `baseline` (a key of `BASELINES`), the run's latent
+    `space` and `clusters` where targets or baselines go by them, the `seed` of what is drawn, and
+    the share `noise` of the spread of the data that is added to every case before it is explained
+    (0; for the check of repeatability).
     """
-    found = (
-        [(f"class {c}", f"how likely “{c}” is") for c in model.classes]
-        if "predict" in model.abilities
-        else []
-    )
-    found += (
-        [("score", "how unusual it is")] if "score" in model.abilities and model.gradients else []
-    )
-    if "embed" in model.abilities and model.gradients:
-        found += [(f"axis {j + 1}", f"latent axis {j + 1}") for j in range(model.latent_axes)]
-    return found
+
+    baseline: str = "mean"
+    space: Embedding | None = None
+    clusters: Clusters | None = None
+    seed: int = 0
+    noise: float = 0.0
+
+
+PLAIN = Question()
 
 
 def attribution_methods(data: Dataset) -> list[str]:
-    """Which ways fit this kind of data."""
-    return (
-        ["integrated_gradients", "gradient_x_input", "feature_ablation"]
-        if data.modality == "table"
-        else ["integrated_gradients", "occlusion", "gradient_x_input"]
-    )
-
-
-def _make_forward(model: Any, target: str) -> Callable[[Any], Any]:
-    """`x [b,*input]` -> [b]."""
-    if target.startswith("class "):
-        name = target.removeprefix("class ")
-        if name not in model.classes:
-            raise UserError(
-                f"This model does not predict “{name}” (it predicts:"
-                f" {', '.join(model.classes) or 'nothing'})."
-            )
-        j = model.classes.index(name)
-        return lambda x: model.predict(x)[:, j]
-    if target == "score":
-        return lambda x: model.score(x)
-    if target.startswith("axis ") and target[5:].isdigit():
-        return lambda x: model.embed(x)[:, int(target[5:]) - 1]
-    raise UserError(f"“{target}” is nothing this model can be asked about.")
+    """Which ways fit this kind of data; a model may decline some of them (see `attribute`)."""
+    if data.modality == "table":
+        return [
+            "integrated_gradients",
+            "gradient_x_input",
+            "feature_ablation",
+            "smooth_grad",
+            "deep_lift",
+            "shapley",
+        ]
+    return [
+        "integrated_gradients",
+        "occlusion",
+        "gradient_x_input",
+        "smooth_grad",
+        "grad_cam",
+        "deep_lift",
+        "shapley",
+    ]
 
 
 def attribute(
@@ -90,172 +105,177 @@ def attribute(
     target: str,
     report: Callable[[float], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    ask: Question = PLAIN,
 ) -> Attributions:
     """Attributions of `rows`, value float32 [n,*input]. Raises UserError for a way that does not
-    fit the data or an unknown target.
+    fit the data or the model, an unknown target, or a baseline that the data does not offer.
 
-    Cost per case: 64 gradients (integrated gradients), 1 (gradient x input), about 64 forward
-    passes (occlusion), d (ablation). Of a model that takes volumes slice by slice every slice is a
-    case; the values are volumes again, output and residual sums over the slices.
+    `target` "predicted": of each case the class that the model names it. Cost per case: 64
+    gradients (integrated gradients), 32 (SmoothGrad), 1 (gradient x input, Grad-CAM, DeepLift),
+    about 64 forward passes (occlusion), d (ablation), 12 d (Shapley values; 600 for a picture). Of
+    a model that takes volumes slice by slice every slice is a case; the values are volumes again,
+    output and residual sums over the slices.
     """
-    import torch
-
+    rows = np.asarray(rows)
     if data.modality == "volume" and model.slicewise:
-        made = attribute(model, as_slices(data), slice_ids(data, rows), how, target, report, stop)
-        done = len(made.rows) // slices_per_volume(data)
-        part = data.of(np.asarray(rows)[:done])
-        made = replace(
-            made,
-            rows=made.rows[: done * slices_per_volume(data)],
-            value=made.value[: done * slices_per_volume(data)],
-            residual=_first(made.residual, done * slices_per_volume(data)),
-            output=_first(made.output, done * slices_per_volume(data)),
+        check_baseline(data, ask.baseline)
+        made = attribute(
+            model, as_slices(data), slice_ids(data, rows), how, target, report, stop, ask
         )
-        (whole,) = Fold(part, np.ones((done, slices_per_volume(data)), bool))([made])
-        assert isinstance(whole, Attributions)
-        return whole
+        return _folded(made, data, rows)
+    if target == PREDICTED:
+        each = predicted_targets(model, data, rows)
+        made = attribute_each(model, data, rows, how, each, report, stop, ask)
+        return replace(made, target=PREDICTED)
     fitting = attribution_methods(data)
     if how not in HOW or how not in fitting:
         raise UserError(f"“{how}” does not fit {data.modality} data; use {' or '.join(fitting)}.")
-    forward = _make_forward(model, target)
-    device = next((p.device for net in model.nets() for p in net.parameters()), torch.device("cpu"))
-    base = torch.from_numpy(_mean_input(data.reference))[None].to(device)
-    explain = _make_explainer(forward, base, how, data)
-    with torch.no_grad():
-        usual = forward(base)
+    check_baseline(data, ask.baseline)
+    return _attribute(model, data, rows, how, target, report, stop, ask)
+
+
+def attribute_each(
+    model: Any,
+    data: Dataset,
+    rows: np.ndarray,
+    how: str,
+    targets: list[str],
+    report: Callable[[float], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    ask: Question = PLAIN,
+) -> Attributions:
+    """As `attribute`, with a target for each of `rows`."""
+    order, parts, done = [], [], 0
+    named = np.array(targets, object)
+    for target in dict.fromkeys(targets):
+        if stop():
+            break
+        some = np.flatnonzero(named == target)
+
+        def tell(share: float, before: int = done, many: int = len(some)) -> None:
+            if report is not None:
+                report((before + share * many) / len(rows))
+
+        part = attribute(model, data, rows[some], how, target, tell, stop, ask)
+        parts.append(part)
+        order.append(some[: len(part.rows)])
+        done += len(some)
+    back = np.argsort(np.concatenate(order), kind="stable")
+    joined: dict[str, Any] = {
+        key: None
+        if getattr(parts[0], key) is None
+        else np.concatenate([getattr(p, key) for p in parts])[back]
+        for key in ("rows", *Attributions.per_row)
+    }
+    return replace(parts[0], **joined)
+
+
+def _attribute(
+    model: Any,
+    data: Dataset,
+    rows: np.ndarray,
+    how: str,
+    target: str,
+    report: Callable[[float], None] | None,
+    stop: Callable[[], bool],
+    ask: Question,
+) -> Attributions:
+    import torch
+
+    forward = make_forward(model, target, data, ask.space, ask.clusters)
+    nets = model.nets()
+    device = next((p.device for net in nets for p in net.parameters()), torch.device("cpu"))
+    usual = mean_input(data.reference)
+    mean = torch.from_numpy(usual)[None].to(device)
+    against = None
+    if how in FROM_BASELINE and ask.baseline in ("normal", "other"):
+        against = find_cases(data, rows, ask.baseline, ask.space)
+    spread = np.asarray(_spread(data) * ask.noise) if ask.noise else None
+    made = torch.Generator().manual_seed(ask.seed)
     values, residuals, outputs = [], [], []
     for i, raw in zip(range(0, len(rows), BATCH), in_order(data.of(rows), device, BATCH)):
         if stop():
             break
-        x = torch.where(raw.isnan(), base.expand_as(raw), raw)
+        x = torch.where(raw.isnan(), mean.expand_as(raw), raw)
+        if spread is not None:
+            x = x + torch.randn(x.shape, generator=made).to(x) * torch.from_numpy(spread).to(x)
+        near = None if against is None else against[i : i + len(x)]
+        base = starts(data, x, ask.baseline, mean, near)
         with torch.enable_grad():
-            value = explain(x).detach()
+            value, gap = _explain(how, nets, forward, x, base, data, ask.seed)
         with torch.no_grad():
             out = forward(x)
-        if how == "integrated_gradients":
-            gap = value.flatten(1).sum(1) - (out - usual)
+            if how in COMPLETE and gap is None:
+                gap = value.flatten(1).sum(1) - (out - forward(base))
+        if gap is not None:
             residuals.append(gap.abs().cpu().numpy())
-        values.append(value.float().cpu().numpy())
+        values.append(value.detach().float().cpu().numpy())
         outputs.append(out.float().cpu().numpy())
         if report is not None:
             report(min(1.0, (i + BATCH) / len(rows)))
     done = sum(map(len, values))
     return Attributions(
-        rows=np.asarray(rows)[:done],
+        rows=rows[:done],
         value=np.concatenate(values),
         target=target,
         how=how,
         output=np.concatenate(outputs),
         residual=np.concatenate(residuals) if residuals else None,
+        baseline=ask.baseline if how in FROM_BASELINE else "",
+        against=None if against is None else against[:done],
+        usual=usual if how in FROM_BASELINE and ask.baseline == "mean" else None,
     )
 
 
-def _mean_input(data: Dataset) -> np.ndarray:
-    """Mean input [*shape] in the type of inputs, missing values left out (0 where all are missing);
-    read a block at a time.
-    """
-    import torch
+def _explain(
+    how: str, nets: list[Any], forward: Any, x: Any, base: Any, data: Dataset, seed: int
+) -> tuple[Any, Any]:
+    """Values of the inputs `x` by this way, and the completeness gap where it measures its own."""
+    if how == "deep_lift":
+        return ways.deep_lift(nets, forward, x, base)
+    unit = None
+    if how == "smooth_grad" and data.modality == "table":
+        import torch
 
-    total, count = np.zeros(data.shape), np.zeros(data.shape)
-    for x in in_order(data, torch.device("cpu"), TOGETHER):
-        there = ~x.isnan()
-        total += x.nan_to_num(0.0).double().sum(0).numpy()
-        count += there.sum(0).numpy()
-    return (total / np.maximum(count, 1)).astype(data.input_type)
+        unit = torch.from_numpy(_spread(data)).to(x)
+    explain: dict[str, Callable[[], Any]] = {
+        "integrated_gradients": lambda: ways.integrated_gradients(forward, x, base),
+        "gradient_x_input": lambda: x * ways.row_gradients(forward, x),
+        "smooth_grad": lambda: ways.smooth_grad(forward, x, seed, unit),
+        "grad_cam": lambda: ways.grad_cam(nets, forward, x),
+        "shapley": lambda: ways.shapley(forward, x, base, seed),
+        "occlusion": lambda: ways.occlusion(forward, x, base, data.modality == "series"),
+        "feature_ablation": lambda: ways.feature_ablation(forward, x, base),
+    }
+    return explain[how](), None
+
+
+def _spread(data: Dataset) -> np.ndarray:
+    """Return the standard deviation of the inputs of at most 500 usual cases: of each column of a
+    table, else of all values together.
+    """
+    usual = data.reference
+    x = usual.inputs(np.arange(0, len(usual), max(1, len(usual) // 500)))
+    if data.modality == "table":
+        return np.nan_to_num(np.nanstd(x, 0)).astype(data.input_type)
+    return np.asarray(np.nanstd(x), data.input_type)
+
+
+def _folded(made: Attributions, data: Dataset, rows: np.ndarray) -> Attributions:
+    """Attributions of slices as those of volumes, of as many as are whole."""
+    deep = slices_per_volume(data)
+    done = len(made.rows) // deep
+    made = replace(
+        made,
+        rows=made.rows[: done * deep],
+        value=made.value[: done * deep],
+        residual=_first(made.residual, done * deep),
+        output=_first(made.output, done * deep),
+    )
+    (whole,) = Fold(data.of(rows[:done]), np.ones((done, deep), bool))([made])
+    assert isinstance(whole, Attributions)
+    return whole
 
 
 def _first(values: np.ndarray | None, many: int) -> np.ndarray | None:
     return None if values is None else values[:many]
-
-
-def _make_explainer(
-    forward: Callable[[Any], Any], base: Any, how: str, data: Dataset
-) -> Callable[[Any], Any]:
-    if how == "integrated_gradients":
-        return lambda x: integrated_gradients(forward, x, base)
-    if how == "gradient_x_input":
-        return lambda x: x * _row_gradients(forward, x)
-    from captum.attr import FeatureAblation, Occlusion
-
-    if how == "feature_ablation":
-        ablation = FeatureAblation(forward)
-        return lambda x: ablation.attribute(
-            x, baselines=base.expand_as(x), perturbations_per_eval=max(1, TOGETHER // len(x))
-        )
-    side = max(2, min(data.shape[-2:]) // 7)
-    window = (*data.shape[:-2], side, side)
-    stride = (*data.shape[:-2], max(1, side // 2), max(1, side // 2))
-    if data.modality == "series":  # a stretch of one channel at a time
-        window, stride = (1, max(2, data.shape[-1] // 16)), (1, max(1, data.shape[-1] // 32))
-    cover = Occlusion(forward)
-    return lambda x: cover.attribute(
-        x,
-        sliding_window_shapes=window,
-        strides=stride,
-        baselines=base.expand_as(x),
-        perturbations_per_eval=max(1, TOGETHER // len(x)),
-    )
-
-
-def integrated_gradients(forward: Callable[[Any], Any], x: Any, base: Any) -> Any:
-    """Return the slopes of `forward` ([b,*input] -> [b]) at `STEPS` points between `base`
-    [1,*input] and each of `x` [b,*input], averaged by Gauss and Legendre's rule, times x - base:
-    [b,*input].
-
-    The steps of several cases go through the model in one call. Source: Sundararajan, Taly, Yan,
-    Axiomatic attribution for deep networks, ICML 2017.
-    """
-    import torch
-
-    nodes, weights = (
-        torch.from_numpy(v).to(x).view(-1, *[1] * x.ndim)
-        for v in np.polynomial.legendre.leggauss(STEPS)
-    )
-    found = []
-    for part in x.split(max(1, TOGETHER // STEPS)):
-        along = base + (nodes + 1) / 2 * (part - base)
-        slopes = _row_gradients(forward, along.flatten(0, 1)).view_as(along)
-        found.append((slopes * (weights / 2)).sum(0) * (part - base))
-    return torch.cat(found)
-
-
-def _row_gradients(forward: Callable[[Any], Any], x: Any) -> Any:
-    """Gradients [b,*input] of each row's result at x [b,*input]: of their sum, since rows do not
-    depend on one another.
-    """
-    import torch
-
-    x = x.detach().requires_grad_()
-    with torch.enable_grad():
-        return torch.autograd.grad(forward(x).sum(), x)[0]
-
-
-def randomisation_check(
-    model: Any, data: Dataset, rows: np.ndarray, how: str, target: str, seed: int = 0
-) -> float:
-    """Rank correlation of absolute attributions with those of the same network with random weights;
-    near 1 means the map ignores the model.
-
-    NaN for methods without network weights (Adebayo et al., Sanity checks for saliency maps,
-    NeurIPS 2018).
-    """
-    import copy
-
-    import torch
-    from scipy.stats import spearmanr
-
-    if not model.nets():
-        return float("nan")
-    other = copy.deepcopy(model)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for net in other.nets():
-            for layer in net.modules():
-                if hasattr(layer, "reset_parameters"):
-                    layer.reset_parameters()
-    a, b = (
-        np.abs(attribute(m, data, rows, how, target).value).reshape(len(rows), -1)
-        for m in (model, other)
-    )
-    found = [spearmanr(p, q).statistic for p, q in zip(a, b) if np.ptp(p) > 0 and np.ptp(q) > 0]
-    return float(np.mean(found)) if found else float("nan")

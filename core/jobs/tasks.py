@@ -18,6 +18,7 @@ from core.jobs.apply import apply_model, load_data_as_seen
 from core.jobs.concepts import try_concepts
 from core.jobs.counterfactual import change_case
 from core.jobs.engines import list_gpus
+from core.jobs.explaining import find_clusters
 from core.jobs.import_dataset import import_data
 from core.jobs.run_folder import find_artifact, load_named_rows, save_artifacts
 from core.maps.projections import AUTOMATIC, NONLINEAR
@@ -153,31 +154,49 @@ def find_free_cards(ws: Workspace) -> list[int]:
 
 
 def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
-    """Attributions of many rows."""
-    from core.explain.attribution import attribute
+    """Attributions of many rows; with "health" (names of ways) the checks of such maps."""
+    from core.explain.attribution import Question, attribute
+    from core.explain.map_health import check_maps
 
     began = time.monotonic()
-    tell.phase("looking for what moved the result")
+    health = job.spec.get("health")
+    tell.phase("checking the maps" if health else "looking for what moved the result")
     data = load_data_as_seen(ws, ws.job(job.on_run))
     model = find_artifact(ws, job.on_run, Model)
     rows = np.asarray(job.spec["rows"]) if job.spec.get("rows") else data.rows
     rows = rows[np.isin(rows, data.rows)]
     run = Run(job.seed, job.device)
-    made = attribute(
-        open_model(model, str(run.where)),
-        data,
-        rows,
-        job.spec["how"],
-        job.spec["target"],
-        report=_report_fraction(tell),
-        stop=tell.stop,
+    ask = Question(
+        baseline=job.spec.get("baseline", "mean"),
+        space=_find_space(ws, job.on_run),
+        clusters=find_clusters(ws, job.on_run, job.spec.get("clusters")),
+        seed=job.seed,
     )
+    opened, target, report = (
+        open_model(model, str(run.where)),
+        job.spec["target"],
+        _report_fraction(tell),
+    )
+    made: list[Artifact]
+    if health:
+        found = check_maps(opened, data, rows, target, health, ask, report, tell.stop)
+        made = list(found)
+    else:
+        how = job.spec["how"]
+        made = [attribute(opened, data, rows, how, target, report, tell.stop, ask)]
     if tell.stop():
         raise Cancelled
-    made.made_by = describe_origin(
-        job.on_run, job.spec["how"], job.spec, data, run, time.monotonic() - began
-    )
-    save_artifacts(ws.folder(job.id), [made])
+    name = "map-health" if health else job.spec["how"]
+    origin = describe_origin(job.on_run, name, job.spec, data, run, time.monotonic() - began)
+    for one in made:
+        one.made_by = origin
+    save_artifacts(ws.folder(job.id), made)
+
+
+def _find_space(ws: Workspace, run: str) -> Embedding | None:
+    """Return the latent space of a run, of cases; None where it has none."""
+    found = (a for a in ws.artifacts(run).values() if isinstance(a, Embedding))
+    return next((a for a in found if a.place is None), None)
 
 
 def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from core.data.samples.catalogue import make_sample
-from core.explain.attribution import STEPS, TOGETHER, attribute
+from core.explain.attribution import attribute
+from core.explain.attribution_ways import STEPS, TOGETHER
 from core.jobs.threads import Load
 from core.methods.anomaly._residuals import case_score
 from core.methods.anomaly.strega import StRegA

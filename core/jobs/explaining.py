@@ -1,0 +1,51 @@
+"""What jobs that explain a run are asked: the same words from pages and the command line, so that
+one answer serves both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.artifacts import Clusters
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.workspace.workspace import Workspace
+
+
+def explain_spec(
+    target: str, rows: np.ndarray, baseline: str = "mean", clusters: str = ""
+) -> dict[str, Any]:
+    """Return what is asked beside the way; `clusters` is the run that grouped the cases, kept where
+    the target is one of its clusters.
+    """
+    spec: dict[str, Any] = {"target": target, "rows": np.asarray(rows).tolist()}
+    if baseline != "mean":
+        spec["baseline"] = baseline
+    if target.startswith("cluster "):
+        spec["clusters"] = clusters
+    return spec
+
+
+def clustering_of(ws: Workspace, run: str) -> str:
+    """Return the id of the newest finished run that grouped the cases of `run`, itself included;
+    "" where there is none.
+    """
+    later = ws.catalogue.jobs(on_run=run, kind="train", status="done")
+    for id in [*(job.id for job in later[::-1]), run]:
+        if any(slug.startswith("clusters") for slug in ws.slugs(id)):
+            return id
+    return ""
+
+
+def find_clusters(ws: Workspace, run: str, named: str | None) -> Clusters | None:
+    """Return the clusters of cases that the run `named` found; None where none is named."""
+    if not named:
+        return None
+    job = ws.job(named)
+    if named != run and job.on_run != run:
+        raise UserError(f"Run {named} has grouped another run than {run}.")
+    found = (a for a in ws.artifacts(named).values() if isinstance(a, Clusters))
+    return next((a for a in found if a.place is None), None)
