@@ -99,10 +99,11 @@ with main:
             help="The map shows only what differs from it.",
         )
     if target == NEIGHBOUR:
+        names = dict(zip(context.data.rows.tolist(), context.data.names()))
         other = d.selectbox(
             "Which case",
-            context.data.rows.tolist(),
-            format_func=lambda r: text.plain(context.data.of(np.array([r])).names()[0]),
+            list(names),
+            format_func=lambda r: text.plain(names[r]),
             key=context.key("neighbour"),
         )
         target = f"{NEIGHBOUR} {other}"
