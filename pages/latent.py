@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app import shell, state
-from app.panels import map, map_choice, map_pair
+from app.panels import map, map_choice, map_pair, map_place
 from app.panels.inspector import inspector
 from app.pin import pin_button
 from core.maps.projections import PROJECTIONS
@@ -23,6 +23,7 @@ with main:
         column = map.column_of(context, made, name)
         if not map_pair.draw(context, made, column):
             map.draw(made, context, column, context.job.id)
+        map_place.show(made, context)
         shell.show_provenance(
             context,
             f"{PROJECTIONS[made.how]}, trustworthiness {made.scores['trustworthiness']:.2f}",
