@@ -32,6 +32,8 @@ from core.maps.make import count_sampled
 from core.maps.projections import PROJECTIONS, describe_comparison
 from core.row_rules import LETTERS, find_by_rule
 
+LINES = 200  # of the table of a selection: more would be sent to the browser at every lasso
+
 
 def column_of(context: Context, made: Map, name: str) -> Column:
     """What the map is coloured by: the column chosen in the top bar, or on a map of slices what is
@@ -148,7 +150,9 @@ def draw(
         height=height,
         title=text.plain(column.name, 28),
         words=words,
-        sprite=sprites(context.data, made.rows, made.place),
+        sprite=(
+            sprites(context.data, made.rows, made.place) if len(xy) <= component.COMPACT else None
+        ),
         trust=None if made.trust is None else np.asarray(made.trust),
         backdrop=None if under is None else component.draw_backdrop(under),
         ids=np.asarray(made.rows),
@@ -269,11 +273,15 @@ def why(context: Context) -> None:
 def _table(context: Context, key: str) -> None:
     from core.export import SAFE, row_table, safe_csv
 
-    frame = row_table(context.ws, context.data, context.job, state.selection().rows)
+    rows = state.selection().rows
+    frame = row_table(context.ws, context.data, context.job, rows[:LINES])
     st.dataframe(frame, hide_index=True, width="stretch", height=300)
+    if len(rows) > LINES:
+        st.caption(f"The first {LINES:,} of {len(rows):,} cases; the export has all of them.")
     st.download_button(
         "Export as CSV",
-        safe_csv(frame),
+        # made when it is asked for
+        lambda: safe_csv(row_table(context.ws, context.data, context.job, rows)),
         "selection.csv",
         "text/csv",
         key=f"{key}-csv",

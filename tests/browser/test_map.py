@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import lightbox
 from tests.browser.conftest import settled, train_on_digits
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
@@ -269,4 +270,37 @@ def test_two_sets_are_kept_ringed_and_set_beside_each_other(on_map: Any, shot: A
     settled(page)
     assert page.get_by_text(re.compile("differ from the .* of B most in")).count() == 1
     shot("map-sets")
+    assert not page.errors
+
+
+def test_a_lasso_among_100_000_cases_sends_little(
+    page: Any, served: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the points, nor every line of the table, nor the file that could be exported."""
+    from tests.benchmarks.bench_map_screen import prepare
+
+    run = prepare(home, 100_000)
+    page.sizes = []
+    page.on(
+        "websocket",
+        lambda line: line.on("framereceived", lambda data: page.sizes.append(len(data))),
+    )
+    page.goto(f"{served}/library?dataset=many&run={run}")
+    settled(page)
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    lightbox.screen.move(page="map", projection="pca")
+    page.locator(".lm[data-ready]").wait_for()
+    settled(page)
+    tool(page, "Box")
+    box = page.locator(".lm-stage canvas").first.bounding_box()
+
+    def drag() -> None:
+        page.mouse.move(box["x"] + 3, box["y"] + 3)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + box["height"] - 3, steps=4)
+        page.mouse.up()
+
+    assert 10_000 < after(page, drag) < 90_000
+    page.get_by_text(re.compile("The first 200 of")).wait_for()
+    assert max(page.sizes) < MOST
     assert not page.errors

@@ -1,11 +1,16 @@
 // The latent map: points on WebGL, outlines that are sent back as polygons, hover with a thumbnail. Python keeps the selection.
 import createScatterplot from "regl-scatterplot";
+import { Detail, mostDrawn } from "./detail.js";
 import { Drawing } from "./drawing.js";
 import { Names, Pictures, Ring, Sets, Ties, screen, visible } from "./marks.js";
 import { controls, DOUBT, legend, tooltip, unpack } from "./parts.js";
 
 const instances = new WeakMap();
+const REFINE = 150; // milliseconds after the last move of the map until more points are drawn where one looks
 const GLIDE_MOST = 100000; // points up to which a change of the map is animated
+
+const WHOLE = [-1, -1, 1, 1]; // the map, see `Detail.within`
+const BITS = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll("0", "").length);
 
 // By key: the map on the page and what is selected on it, whichever comes first (see ../selection.js).
 function maps() {
@@ -65,6 +70,10 @@ class LatentMap {
     this.drawing = new Drawing(this.stage, () => this.accent(), (points, keys) => this.outlined(points, keys), () => this.clicked(),
       (point) => screen(this.plot, this.stage).back(...point));
     this.tip = tooltip(this.root);
+    this.thinned = document.createElement("div");
+    this.thinned.className = "lm-thinned";
+    this.thinned.hidden = true;
+    this.stage.append(this.thinned);
     this.stage.addEventListener("pointerdown", () => this.left());
     // the keys A and B keep the selection, while the pointer is on the map or the focus in it
     this.typed = (e) => {
@@ -84,12 +93,16 @@ class LatentMap {
       opacityInactiveScale: 0.4, opacityInactiveMax: 0.4, showReticle: false });
     plot.subscribe("pointOver", (i) => this.hovered(i));
     plot.subscribe("pointOut", () => { this.over = undefined; this.left(); });
-    plot.subscribe("view", () => this.placeMarks());
+    plot.subscribe("view", () => {
+      this.placeMarks();
+      clearTimeout(this.later);
+      if (this.detail) this.later = setTimeout(() => this.refine(), REFINE);
+    });
     // Zooming moves the points away from under the card; the map of points tells again of one only when another was in between.
     this.stage.addEventListener("wheel", () => { this.left(); this.zoomed = true; }, { passive: true, capture: true });
     this.canvas.addEventListener("pointermove", (e) => {
       this.at = e;
-      if (this.zoomed) requestAnimationFrame(() => this.over !== undefined && this.hovered(this.over));
+      if (this.zoomed) requestAnimationFrame(() => this.over !== undefined && this.told(this.over));
       this.zoomed = false;
     });
     this.resized = new ResizeObserver(() => this.placeMarks());
@@ -153,10 +166,12 @@ class LatentMap {
       this.pictures.clear();
       if (!this.fitted) this.fit();
     }
-    await this.plot.draw({ x: message.x, y: message.y, valueA: message.code, valueB: message.trust },
-      { zDataType: message.kind === "amount" ? "continuous" : "categorical", wDataType: "continuous", preventFilterReset: true, transition: glide, transitionDuration: 900 });
+    this.detail = message.n > (this.most ??= mostDrawn()) ? new Detail(message, this.most) : null;
+    const part = this.detail ? this.detail.within(WHOLE) : { ...message, index: null };
+    await this.plot.draw(...this.points(part, glide));
     if (this.gone || message !== this.message) return; // the page was left, or a newer message came, while the points went to the card
     this.drawn = true;
+    this.take(part);
     if (!this.fitted) this.fit();
     this.names.show(message.labels);
     this.pictures.show(message);
@@ -168,6 +183,38 @@ class LatentMap {
     this.waiting.map = this;
     this.mark(this.waiting.selection);
     this.keepSets(this.waiting.sets);
+  }
+
+  // What the map of points is given: arrays as of a message, and how they are drawn.
+  points({ x, y, code, trust }, glide) {
+    return [{ x, y, valueA: code, valueB: trust },
+      { zDataType: this.message.kind === "amount" ? "continuous" : "categorical", wDataType: "continuous", preventFilterReset: true, transition: glide, transitionDuration: 900 }];
+  }
+
+  // Which points are drawn now; what is left out is said.
+  take(part) {
+    this.part = part;
+    this.thinned.hidden = !part.index || part.index.length >= part.inView;
+    if (!this.thinned.hidden) {
+      this.thinned.textContent = `${part.index.length.toLocaleString("en")} of ${part.inView.toLocaleString("en")} points in view are drawn; zoom in to see all. A selection takes all.`;
+    }
+    this.root.dataset.drawn = part.index ? part.index.length : this.message.n;
+  }
+
+  // More points where one looks now, at last all of them.
+  async refine() {
+    const at = this.drawn && !this.gone && this.detail && screen(this.plot, this.stage), message = this.message;
+    if (!at || this.refining) return;
+    const [left, top] = at.back(0, 0), [right, bottom] = at.back(at.width, at.height);
+    const part = this.detail.within([left, bottom, right, top]);
+    if (part.key === this.part.key) return;
+    this.refining = true;
+    await this.plot.draw(...this.points(part, false));
+    this.refining = false;
+    if (this.gone || message !== this.message) return;
+    this.take(part);
+    this.mark(this.waiting && this.waiting.selection);
+    this.refine(); // the view may have moved on meanwhile
   }
 
   // Frees the pictures of messages before, all but those to `keep`.
@@ -196,12 +243,13 @@ class LatentMap {
   // Which points are selected, told by a message of its own: the points are not sent again for it.
   mark(selection) {
     if (!selection || !this.drawn || selection.n !== this.message.n) return;
-    const chosen = [];
-    for (let i = 0; i < selection.n; i++) if (selection.bits[i >> 3] & (128 >> (i & 7))) chosen.push(i);
-    const some = chosen.length && chosen.length < selection.n;
+    const has = (i) => selection.bits[i >> 3] & (128 >> (i & 7)), chosen = [], index = this.part.index;
+    for (let k = 0; k < (index ? index.length : selection.n); k++) if (has(index ? index[k] : k)) chosen.push(k);
+    const many = index ? selection.bits.reduce((sum, byte) => sum + BITS[byte], 0) : chosen.length;
+    const some = many && many < selection.n;
     if (some) this.plot.select(chosen, { preventEvent: true });
     else this.plot.deselect({ preventEvent: true });
-    this.pictures.chosen = some ? new Set(chosen) : null;
+    this.pictures.chosen = some && this.message.tiles ? new Set(index ? chosen.map((k) => index[k]) : chosen) : null;
     this.placeMarks();
     this.root.dataset.ready = selection.stamp;
   }
@@ -234,7 +282,13 @@ class LatentMap {
     if (this.over !== undefined) this.send({ kind: "click", index: this.over });
   }
 
-  hovered(i) {
+  // `at`: which of the points that are drawn.
+  hovered(at) {
+    this.told(this.part.index ? this.part.index[at] : at);
+  }
+
+  // `i`: which case.
+  told(i) {
     this.over = i;
     this.ring.tell(i);
     this.ties.draw(this.message, i, screen(this.plot, this.stage));
@@ -252,6 +306,7 @@ class LatentMap {
 
   destroy() {
     this.gone = true;
+    clearTimeout(this.later);
     if (this.waiting && this.waiting.map === this) delete this.waiting.map;
     window.removeEventListener("keydown", this.typed);
     this.drawing.destroy();

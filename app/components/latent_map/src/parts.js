@@ -14,9 +14,16 @@ export function unpack(bytes) {
     at = Math.ceil((at + part.byteLength) / 8) * 8;
     return part;
   };
-  head.x = take(Float32Array, head.n);
-  head.y = take(Float32Array, head.n);
-  head.code = take(Float32Array, head.n);
+  if (head.compact) {
+    const places = (v) => v / 32767.5 - 1;
+    head.x = Float32Array.from(take(Uint16Array, head.n), places);
+    head.y = Float32Array.from(take(Uint16Array, head.n), places);
+    head.code = Float32Array.from(take(Uint16Array, head.n), head.kind === "amount" ? (v) => v / 65535 : undefined);
+  } else {
+    head.x = take(Float32Array, head.n);
+    head.y = take(Float32Array, head.n);
+    head.code = take(Float32Array, head.n);
+  }
   head.trust = head.faithful ? take(Float32Array, head.n) : new Float32Array(head.n);
   head.ids = head.linked ? take(Int32Array, head.n) : null;
   head.near = head.ties ? take(Int32Array, head.n * head.ties) : null;
