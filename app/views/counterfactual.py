@@ -129,7 +129,10 @@ def _figures(artifact: Counterfactual) -> None:
             f"{artifact.changed_mean:.3f} on average,"
             f" {text.percent(artifact.changed_share, 1)} of places by more than 5 %"
         )
-        told["Length in latent space"] = f"{artifact.moved or 0.0:.2f} standard deviations"
+        moved = artifact.moved or 0.0
+        told["Length in latent space"] = (
+            f"{moved:.2f} standard deviations" if moved >= 0.005 else "none: all is beside it"
+        )
     for cell, (title, value) in zip(st.columns(len(told)), told.items()):
         cell.caption(title)
         cell.markdown(f"**{value}**")
