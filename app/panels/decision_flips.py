@@ -176,8 +176,9 @@ def _say(found: Flips, sums: Accuracies | None, patients: bool, part: str) -> No
         text.explain(
             f"{said} Right: {text.percent(sums.first)} in the first and"
             f" {text.percent(sums.second)} in the second, a difference of"
-            f" {sums.difference:+.3f} {bounds}, n = {sums.n:,}. {sums.second_only:,} cases only the"
-            f" second has right, {sums.first_only:,} only the first (McNemar’s exact test, p ="
+            f" {sums.difference:+.3f} {bounds}, n = {sums.n:,}."
+            f" {text.counted(sums.second_only, 'case')} only the second has right,"
+            f" {sums.first_only:,} only the first (McNemar’s exact test, p ="
             f" {sums.p:.2g})."
         )
     )
@@ -246,7 +247,7 @@ def _cases(
     table = _table(left, found, at, moved)
     buttons = st.container(horizontal=True)
     buttons.button(
-        f"Select these {len(rows):,} on both maps",
+        f"Select {text.counted(len(rows), 'case')} on both maps",
         key=left.key("flips-select"),
         on_click=state.select,
         args=(np.sort(rows), "decided differently"),
