@@ -15,6 +15,7 @@ from core import columns
 from core.artifacts import Embedding, Model
 from core.data.dataset import Dataset
 from core.errors import UserError
+from core.explain.feature_scores import NameScore, score_names
 from core.imaging import render
 from core.imaging.palette import ACCENT, AMBER
 from core.jobs.run_folder import find_artifact
@@ -119,6 +120,8 @@ def _feature(artifact: Embedding, context: Context, j: int, often: float) -> Non
         ):
             state.set_value("axis", j)
             st.switch_page(page("traversal"))
+        for said in _score(artifact, context, j):
+            st.caption(said)
         ends = [
             (sign, artifact.rows[at], value[at]) for sign in (1, -1) if len(at := _end(value, sign))
         ]
@@ -129,6 +132,28 @@ def _feature(artifact: Embedding, context: Context, j: int, often: float) -> Non
                 mark, colour = ("+", AMBER) if sign > 0 else ("−", ACCENT)
                 st.caption(f"**{mark} end** · {_common(context.data, rows)}")
                 _cases(context, rows, strength, f"{j}-{sign}", colour)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _scores(home: str, run: str, slug: str, j: int) -> list[NameScore]:
+    codes = state.workspace().artifact(run, slug)
+    assert isinstance(codes, Embedding)
+    return score_names(codes, state.context_of(run).data, j)
+
+
+def _score(artifact: Embedding, context: Context, j: int) -> list[str]:
+    """How well the class each end is named by foretells it, on held-out cases."""
+    found = []
+    run = artifact.made_by.run or context.job.id
+    for s in _scores(str(context.ws.home), run, artifact.slug, j):
+        icon = ":material/check:" if s.holds else ":material/warning:"
+        found.append(
+            f"{icon} “{text.label(s.name, 24)}” {'foretells' if s.holds else 'does not foretell'}"
+            f" the {'+' if s.sign > 0 else '−'} end on held-out cases: AUROC"
+            f" {text.interval(s.auroc, s.low, s.high, s.n)}; shuffled names stay below"
+            f" {s.chance:.2f}"
+        )
+    return found
 
 
 def _turns(context: Context, run: str) -> bool:
