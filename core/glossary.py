@@ -121,6 +121,11 @@ TERMS = [
         " by straight cuts through its latent space.",
     ),
     Term(
+        "localisation gain",
+        "How much better than the bare picture and a model with random weights a map marks the"
+        " outlined finding; 0 is no better.",
+    ),
+    Term(
         "localisation of findings",
         "How far a map is stronger inside the outlined finding than outside, as the chance that a"
         " place inside has more than one outside: 0.5 is guessing.",

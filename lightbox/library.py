@@ -76,8 +76,10 @@ __all__ = [
     "Traversal",
     "UserError",
     "axis_names",
+    "check_explanations",
     "concepts",
     "counterfactual",
+    "explain",
     "fit",
     "load_dataset",
     "map",
@@ -257,6 +259,59 @@ def counterfactual(fitted: Fit, row: int, to: str, locked: Sequence[str] = ()) -
         None if maps is None else maps.threshold,
         locked,
     )
+
+
+def explain(
+    fitted: Fit,
+    rows: Sequence[int],
+    how: str = "integrated_gradients",
+    target: str = "",
+    baseline: str = "mean",
+) -> Attributions:
+    """Attribute the result for the cases `rows` to their input: `value` is float32 [n,*input].
+
+    `how`: a way such as smooth_grad; `target`: "predicted", "class NAME", "score", "axis K",
+    "cluster K" or "neighbour ROW", by default the first that the model can be asked; `baseline`:
+    mean, zero, blur, normal or other. Raises UserError for what does not fit.
+    """
+    from core.explain.attribution import attribute
+
+    method, asked, ask = _asked(fitted, target, baseline)
+    return attribute(method, fitted.data, np.asarray(rows), how, asked, ask=ask)
+
+
+def check_explanations(
+    fitted: Fit,
+    rows: Sequence[int] | None = None,
+    hows: Sequence[str] | None = None,
+    target: str = "",
+    baseline: str = "mean",
+) -> tuple[Metrics, Grid]:
+    """Check whether maps that `explain` makes can be trusted: a metric for each way (`group`) and
+    check (`name`), with interval and n, and the matrix of agreement between ways.
+
+    `rows`: 16 cases of the test part by default; `hows`: by default all ways but Shapley values.
+    Raises UserError where no way fits.
+    """
+    from core.explain.map_health import check_maps, default_rows
+
+    method, asked, ask = _asked(fitted, target, baseline)
+    cases = default_rows(fitted.data) if rows is None else np.asarray(rows)
+    return check_maps(method, fitted.data, cases, asked, list(hows) if hows else None, ask)
+
+
+def _asked(fitted: Fit, target: str, baseline: str) -> tuple[Method, str, Any]:
+    from core.explain.attribution import Question, list_targets
+
+    if fitted.method is None:
+        raise UserError("This run keeps no model that could be asked.")
+    kept = list(fitted.artifacts.values())
+    clusters = next((a for a in kept if isinstance(a, Clusters)), None)
+    offered = [key for key, _ in list_targets(fitted.method, clusters)]
+    if not offered:
+        raise UserError("This model can be asked nothing that could be explained.")
+    space = next((a for a in kept if isinstance(a, Embedding) and a.place is None), None)
+    return fitted.method, target or offered[0], Question(baseline, space, clusters)
 
 
 def report(workspace: str | Path, runs: list[str], path: str | Path) -> Path:

@@ -114,7 +114,7 @@ with main:
         else context.data.rows
     )
     sets = {
-        "24 test cases": test[:24],
+        f"24 {'test ' if (context.data.splits == 'test').any() else ''}cases": test[:24],
         "the case in the inspector": np.array([row] if row is not None else []),
         f"the selection ({len(chosen):,})": chosen.rows[:500],
     }

@@ -94,3 +94,19 @@ def test_a_run_that_is_not_finished_is_not_opened(tmp_path, status):
     with pytest.raises(lightbox.UserError) as e:
         lightbox.open_run(tmp_path, "unfin")
     assert str(e.value) == words
+
+
+def test_results_are_explained_and_the_explanations_checked():
+    import lightbox
+
+    data = lightbox.sample("digits")
+    fitted = lightbox.fit("pca", data, dimensions=4)
+    made = lightbox.explain(fitted, [3, 5], "gradient_x_input", "axis 2")
+    assert made.value.shape == (2, 1, 8, 8)
+    assert np.abs(made.value).max() > 0
+    metrics, grid = lightbox.check_explanations(
+        fitted, hows=["gradient_x_input", "occlusion"], target="axis 2"
+    )
+    names = {m.name for m in metrics if m.value is not None}
+    assert names == {"repeatability", "agreement between ways"}
+    assert grid.x == ["gradient_x_input", "occlusion"]

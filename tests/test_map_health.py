@@ -84,6 +84,9 @@ def test_a_map_that_ignores_the_model_fails(data, monkeypatch):
     np.testing.assert_allclose(grid.value, grid.value.T)
     np.testing.assert_allclose(np.diag(grid.value), 1)
     assert grid.value[0, 1] < 0.6
+    gain = [found[h, "localisation gain"] for h in ("integrated_gradients", "occlusion")]
+    assert map_health.state_of(gain[0]) == "passes"
+    assert map_health.state_of(gain[1]) == "doubt", "the picture itself marks the middle as well"
 
 
 def test_one_case_has_values_without_intervals(data):

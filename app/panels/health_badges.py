@@ -22,6 +22,7 @@ MARKS = {
 SAID = {
     "agreement between ways": ":orange-badge[:material/warning: ways disagree]",
     "completeness gap": ":orange-badge[:material/warning: does not add up]",
+    "localisation gain": ":orange-badge[:material/warning: no better than rivals]",
     "localisation of findings": ":orange-badge[:material/warning: not on the finding]",
 }
 

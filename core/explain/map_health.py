@@ -98,6 +98,15 @@ CHECKS = {
             "The map is not clearly stronger inside the outlined finding than outside: it does not"
             " show where the finding is.",
         ),
+        Check(
+            "localisation gain",
+            0.0,
+            True,
+            "The map marks the outlined finding better than the bare picture and a model with"
+            " random weights do.",
+            "The bare picture, or a model with random weights, marks the outlined finding as well:"
+            " the map adds nothing about where it is.",
+        ),
     )
 }
 
@@ -107,7 +116,11 @@ def state_of(metric: Metric) -> State:
     of its interval, which must lie above chance, and is unknown without an interval.
     """
     check = CHECKS[metric.name]
-    value = metric.low if metric.name == "localisation of findings" else metric.value
+    value = metric.value
+    if metric.name.startswith("localisation") and value is not None:
+        if value <= check.cut:
+            return "doubt"
+        value = metric.low  # one case, or a few, say nothing against chance
     if value is None or not np.isfinite(value):
         return "unknown"
     return "passes" if (value >= check.cut) == check.above else "doubt"
@@ -194,11 +207,12 @@ def check_maps(
             done += 3
             continue
         trained[how] = strengths(made.value)
-        table.append(_randomisation(how, trained[how], random, maps, ask, data, rows))
+        drawn = _of_random(how, random, maps, ask)
+        table.append(_randomisation(how, trained[how], drawn, data, rows))
         noisy = maps(model, how, replace(ask, noise=NOISE, seed=ask.seed + 1))
         same = similarity(trained[how], strengths(noisy.value))
         table.append(_metric("repeatability", how, same, data, rows, (-1.0, 1.0)))
-        table += _of_one(how, made, data, rows)
+        table += _of_one(how, made, drawn, data, rows)
     if not trained:
         raise UserError("None of these ways can explain this model: " + (table[0].note or "") + ".")
     agreement, pairs = _agreement(trained)
@@ -221,42 +235,68 @@ def check_maps(
     return metrics, grid
 
 
-def _of_one(how: str, made: Attributions, data: Dataset, rows: np.ndarray) -> list[Metric]:
-    """Return the checks that need only the maps themselves."""
+def _of_one(
+    how: str, made: Attributions, drawn: np.ndarray | str, data: Dataset, rows: np.ndarray
+) -> list[Metric]:
+    """Return the checks of completeness and localisation."""
     found = []
     if how in COMPLETE and made.residual is not None:
         size = np.abs(np.asarray(made.value).reshape(len(rows), -1).sum(1))
         gap = np.asarray(made.residual) / np.maximum(size, 1e-9)
         found.append(_metric("completeness gap", how, np.minimum(gap, 1.0), data, rows, (0, 1)))
     if data.masks is not None:
-        found.append(_localisation(how, made.value, data, rows))
+        found.append(localisation(how, made.value, data, rows))
+        found.append(_gain(how, made.value, drawn, data, rows))
     return found
 
 
-def _randomisation(
-    how: str,
-    own: np.ndarray,
-    random: Any,
-    maps: Callable[..., Any],
-    ask: Question,
-    data: Dataset,
-    rows: np.ndarray,
+def _gain(
+    how: str, value: np.ndarray, drawn: np.ndarray | str, data: Dataset, rows: np.ndarray
 ) -> Metric:
-    if random is None:
+    """How much better than plain rivals the map marks the outlined finding: of each case its AUROC
+    less that of the better of two that know nothing, the picture itself (distance from its mean)
+    and the same way with random weights, where there is one.
+    """
+    x = data.of(rows).inputs()
+    plain = x - x.mean(tuple(range(2, x.ndim)), keepdims=True)
+    rivals = {"the picture itself": inside_auroc(strengths(plain), data, rows)}
+    if not isinstance(drawn, str):
+        rivals["random weights"] = inside_auroc(strengths(drawn), data, rows)
+    own = inside_auroc(strengths(value), data, rows)
+    means = {k: float(np.nanmean(v)) for k, v in rivals.items() if np.isfinite(v).any()}
+    if not means:
         return Metric(
-            "model randomisation",
-            None,
-            group=how,
-            note="this model has no network weights that could be made random",
+            "localisation gain", None, group=how, note="none of these cases has an outlined finding"
         )
-    try:
-        other = strengths(maps(random, how, ask).value)
-    except UserError as e:  # DeepLift may decline a network of random weights
-        return Metric("model randomisation", None, group=how, note=str(e).rstrip("."))
+    best = max(means, key=lambda k: means[k])
+    note = ", ".join(f"{k}: {v:.2f}" for k, v in means.items())
+    return _metric("localisation gain", how, own - rivals[best], data, rows, (-1.0, 1.0), note)
+
+
+def _randomisation(
+    how: str, own: np.ndarray, drawn: Any, data: Dataset, rows: np.ndarray
+) -> Metric:
+    """Compare maps with those of random weights `drawn`: a sentence in place of maps says why there
+    are none.
+    """
+    if isinstance(drawn, str):
+        return Metric("model randomisation", None, group=how, note=drawn)
+    other = strengths(drawn)
     # a map that vanishes with the weights has changed
     same = np.where(np.ptp(other, 1) > 0, similarity(own, other), 0.0)
     same[np.ptp(own, 1) == 0] = np.nan
     return _metric("model randomisation", how, same, data, rows, (-1.0, 1.0))
+
+
+def _of_random(how: str, random: Any, maps: Callable[..., Any], ask: Question) -> np.ndarray | str:
+    """Return the maps of the model with random weights, or why there are none."""
+    if random is None:
+        return "this model has no network weights that could be made random"
+    try:
+        value: np.ndarray = maps(random, how, ask).value
+    except UserError as e:  # DeepLift may decline a network of random weights
+        return str(e).rstrip(".")
+    return value
 
 
 def _metric(
@@ -286,24 +326,35 @@ def _metric(
     return metric.within(found)
 
 
-def _localisation(how: str, value: np.ndarray, data: Dataset, rows: np.ndarray) -> Metric:
-    """AUROC of the map's strength against the mask, over cases whose mask has both sides; chance is
-    0.5. The note gives the share of strength inside beside the share of area, and how often the
-    strongest place is inside.
+def inside_auroc(strong: np.ndarray, data: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Return of each case the AUROC of its map's strengths [n,places] against its mask, float64
+    [n]; NaN without a known outline that has both sides, or where the map is the same everywhere.
     """
     from scipy.stats import rankdata
 
     part = data.of(rows)
     known, masks = part.outlined, part.mask().reshape(len(rows), -1)
-    strong = strengths(value)
-    area, inside, hit, found = [], [], [], np.full(len(rows), np.nan)
-    for i in range(len(rows)):
-        mask, heat = masks[i], strong[i]
+    found = np.full(len(rows), np.nan)
+    for i, (mask, heat) in enumerate(zip(masks, strong)):
         if not known[i] or mask.all() or not mask.any() or np.ptp(heat) == 0:
             continue
         many = int(mask.sum())
         rank = rankdata(heat)[mask].sum() - many * (many + 1) / 2
         found[i] = rank / (many * (len(mask) - many))
+    return found
+
+
+def localisation(how: str, value: np.ndarray, data: Dataset, rows: np.ndarray) -> Metric:
+    """AUROC of the map's strength against the mask, over cases whose mask has both sides; chance is
+    0.5. The note gives the share of strength inside beside the share of area, and how often the
+    strongest place is inside.
+    """
+    masks = data.of(rows).mask().reshape(len(rows), -1)
+    strong = strengths(value)
+    found = inside_auroc(strong, data, rows)
+    area, inside, hit = [], [], []
+    for i in np.flatnonzero(np.isfinite(found)):
+        mask, heat = masks[i], strong[i]
         area.append(mask.mean())
         inside.append(heat[mask].sum() / heat.sum())
         hit.append(mask[heat.argmax()])
