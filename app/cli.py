@@ -51,7 +51,8 @@ def main() -> None:
         _run()
 
 
-def _run() -> None:
+def register() -> typer.Typer:
+    """The command line with every command there is."""
     from app.commands import (
         axes,
         concept,
@@ -73,6 +74,11 @@ def _run() -> None:
     )
     for module in parts if not cli.registered_commands else ():
         module.register(cli)
+    return cli
+
+
+def _run() -> None:
+    register()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:

@@ -6,7 +6,6 @@ tests.write_docs`.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import re
@@ -18,6 +17,7 @@ from typing import Any, get_args
 import typer
 
 import lightbox
+from app import cli
 from core import cards, evidence, glossary, registry
 from core.artifacts import TYPES
 from core.artifacts.tables import KINDS
@@ -57,13 +57,8 @@ def commands() -> dict[str, Any]:
     """All commands by their full name ("data add"), as typer's command objects, in the order of the
     help.
     """
-    parser = typer.Typer()
-    for path in sorted((ROOT / "app" / "commands").glob("[!_]*.py")):
-        module = importlib.import_module(f"app.commands.{path.stem}")
-        if hasattr(module, "register"):
-            module.register(parser)
     found = {}
-    for name, command in typer.main.get_command(parser).commands.items():  # type: ignore[attr-defined]
+    for name, command in typer.main.get_command(cli.register()).commands.items():  # type: ignore[attr-defined]
         inner = getattr(command, "commands", {})
         found |= {f"{name} {sub}": each for sub, each in inner.items()} or {name: command}
     return {name: command for name, command in sorted(found.items()) if not command.hidden}

@@ -60,6 +60,7 @@ def histogram(
         line={"color": ACCENT, "width": 3},
         annotation_text="threshold",
         annotation_position="top right",
+        annotation_yanchor="bottom",  # above the bars, not on them
     )
     if np.isfinite(cheapest):
         figure.add_vline(
@@ -67,13 +68,14 @@ def histogram(
             line={"color": OKABE_ITO[2], "width": 2, "dash": "dot"},
             annotation_text="least cost",
             annotation_position="top left",
+            annotation_yanchor="bottom",
         )
     figure.update_layout(
         barmode="stack",
-        height=250,
-        margin={"l": 10, "r": 10, "t": 44, "b": 10},
+        height=260,
+        margin={"l": 10, "r": 10, "t": 54, "b": 10},
         bargap=0.02,
-        legend={"orientation": "h", "y": 1.45},
+        legend={"orientation": "h", "y": 1.2, "yanchor": "bottom"},
         xaxis_title="anomaly score (higher = more unusual)",
         yaxis_title="cases",
     )

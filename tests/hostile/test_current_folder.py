@@ -17,6 +17,7 @@ import pytest
 import typer
 from PIL import Image
 
+from app import cli
 from core import children
 from core.data.samples.catalogue import SAMPLES, make_sample
 from core.registry import demo_runs
@@ -118,6 +119,7 @@ def arguments(home, folder):
         "export": ["RUN", "--to", str(out / "export")],
         "map": ["RUN", "--how", "pca"],
         "explain": ["RUN", "--rows", "1,2"],
+        "axes": ["RUN"],
         "traverse": ["RUN", "--row", "1", "--to-dir", str(out / "frames")],
         "report": ["RUN", "--to", str(out / "page.html")],
         "benchmark": ["pca", "--stored"],
@@ -139,11 +141,6 @@ def arguments(home, folder):
 
 def commands():
     """Every command there is, as words."""
-    from app.commands import counterfactual, data, evidence, explore, review, runs, serve, traverse
-
-    cli = typer.Typer()
-    for module in (serve, data, review, runs, explore, traverse, counterfactual, evidence):
-        module.register(cli)
 
     def walk(command, words):
         below = getattr(command, "commands", {})
@@ -151,7 +148,7 @@ def commands():
         for name, one in below.items():
             yield from walk(one, [*words, name])
 
-    return list(walk(typer.main.get_command(cli), []))
+    return list(walk(typer.main.get_command(cli.register()), []))
 
 
 def answered(port):
@@ -256,6 +253,10 @@ def test_no_command_runs_what_lies_in_the_folder_or_hangs(command, called, folde
     assert code in ((0,) if command in arguments(home, folder) else (0, 2)), words
     assert "trap" not in words
     assert "Traceback" not in words
+
+
+def test_every_command_that_is_given_words_exists(home, folder):
+    assert set(arguments(home, folder)) <= set(commands())
 
 
 def test_settings_of_libraries_in_the_folder_are_not_read(folder, tmp_path):
