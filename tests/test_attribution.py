@@ -7,7 +7,7 @@ import pytest
 from captum.attr import IntegratedGradients
 
 from core.artifacts import Clusters, Embedding
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.explain import attribution, attribution_ways, baselines
 from tests.contract._fits import shared, small_shared
 
@@ -84,6 +84,19 @@ def test_of_each_case_the_class_that_the_model_names_is_explained():
         model, data, rows[2:3], "gradient_x_input", f"class {model.classes[prob[2].argmax()]}"
     )
     np.testing.assert_allclose(made.value[2:3], one.value, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", ["axis 1", attribution.PREDICTED])
+def test_what_is_stopped_before_its_first_case_is_cancelled_and_later_keeps_what_is_done(target):
+    (model, _), data = shared("classifier"), small_shared("digits")
+    rows = data.rows[: attribution.BATCH + 4]
+    how = "gradient_x_input"
+    with pytest.raises(Cancelled):
+        attribution.attribute(model, data, rows, how, target, stop=lambda: True)
+    asked = iter([False])
+    found = attribution.attribute(model, data, rows, how, target, stop=lambda: next(asked, True))
+    assert 0 < len(found.rows) < len(rows)
+    assert set(found.rows) < set(rows)
 
 
 def test_grad_cam_of_a_known_layer_is_its_positive_weighted_sum():

@@ -16,7 +16,7 @@ import numpy as np
 
 from core.artifacts import Attributions, Clusters, Embedding
 from core.data.slices import as_slices, slice_ids, slices_per_volume
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.explain import attribution_ways as ways
 from core.explain.baselines import check_baseline, find_cases, mean_input, starts
 from core.explain.explained_targets import PREDICTED, make_forward, predicted_targets
@@ -114,7 +114,8 @@ def attribute(
     gradients (integrated gradients), 32 (SmoothGrad), 1 (gradient x input, Grad-CAM, DeepLift),
     about 64 forward passes (occlusion), d (ablation), 12 d (Shapley values; 600 for a picture). Of
     a model that takes volumes slice by slice every slice is a case; the values are volumes again,
-    output and residual sums over the slices.
+    output and residual sums over the slices. `stop` is asked before each batch; what is done by
+    then is returned, and Cancelled raised where nothing is.
     """
     rows = np.asarray(rows)
     if data.modality == "volume" and model.slicewise:
@@ -145,18 +146,23 @@ def attribute_each(
     ask: Question = PLAIN,
 ) -> Attributions:
     """As `attribute`, with a target for each of `rows`."""
-    order, parts, done = [], [], 0
+    order: list[np.ndarray] = []
+    parts: list[Attributions] = []
+    done = 0
     named = np.array(targets, object)
     for target in dict.fromkeys(targets):
-        if stop():
-            break
         some = np.flatnonzero(named == target)
 
         def tell(share: float, before: int = done, many: int = len(some)) -> None:
             if report is not None:
                 report((before + share * many) / len(rows))
 
-        part = attribute(model, data, rows[some], how, target, tell, stop, ask)
+        try:
+            part = attribute(model, data, rows[some], how, target, tell, stop, ask)
+        except Cancelled:
+            if not parts:
+                raise
+            break
         parts.append(part)
         order.append(some[: len(part.rows)])
         done += len(some)
@@ -213,6 +219,8 @@ def _attribute(
         outputs.append(out.float().cpu().numpy())
         if report is not None:
             report(min(1.0, (i + BATCH) / len(rows)))
+    if not values:
+        raise Cancelled
     done = sum(map(len, values))
     return Attributions(
         rows=rows[:done],
