@@ -93,9 +93,16 @@ def overview(metrics: Metrics, agreement: Grid, context: Context) -> None:
         config={"displayModeBar": False},
     )
     st.caption(
-        f"Over {len(metrics.rows):,} cases. The cut-offs are ours and have not been validated in"
-        " reading; weights were made random once."
+        f"Over {len(metrics.rows):,} cases ({_parts(metrics.rows, context)}). The cut-offs are"
+        " ours and have not been validated in reading; weights were made random once."
     )
+
+
+def _parts(rows: np.ndarray, context: Context) -> str:
+    """How many of the rows are of which part of the data."""
+    splits = context.data.of(rows).splits.tolist()
+    counts = {part: splits.count(part) for part in ("test", "val", "train")}
+    return ", ".join(f"{n:,} {text.part(part).lower()}" for part, n in counts.items() if n)
 
 
 def heat(agreement: Grid) -> go.Figure:
