@@ -24,6 +24,7 @@ from core.artifacts import (
     Scope,
 )
 from core.data.dataset import TECHNICAL, Dataset
+from core.data.stored import class_word
 from core.imaging.hidden_area import hidden_share
 from core.imaging.palette import OKABE_ITO
 from core.workspace import notes
@@ -111,9 +112,7 @@ def _table_columns(data: Dataset) -> list[Column]:
             found.append(Column(name, series.to_numpy(dtype=float), "amount", "data"))
         elif name in first or series.nunique() <= MANY:
             at, values = pd.factorize(series)
-            words = [
-                str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values
-            ]
+            words = [class_word(v) for v in values]
             # -1, missing, is the last
             found.append(
                 Column(name, np.array([*words, None], dtype=object)[at], "category", "data")

@@ -9,6 +9,7 @@ import streamlit as st
 from app import navigation, state, text
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
+from core.data.stored import class_word
 from core.method import Method
 from core.registry import methods
 from core.training.compatibility import why_not_on
@@ -84,12 +85,7 @@ def named(data: Dataset) -> dict[str, str]:
         column = data.roles.get(role)
         if column is None:
             continue
-        counts = (
-            data.frame[column]
-            .dropna()
-            .map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v))
-            .value_counts()
-        )
+        counts = data.frame[column].dropna().map(class_word).value_counts()
         if len(counts) <= MOST_VALUES:
             found |= {
                 f"{column}={value}": f"{column} = {value} ({k:,})"

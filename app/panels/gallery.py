@@ -40,6 +40,35 @@ def thumbs(data: Dataset, rows: np.ndarray, tile: int = 96) -> np.ndarray:
     )
 
 
+def strip(
+    context: Context,
+    rows: np.ndarray,
+    said: list[str],
+    key: str,
+    across: int,
+    tile: int = 96,
+    letters: int = 12,
+) -> None:
+    """At most `across` cases side by side, what is `said` of each below its picture; where there
+    are no pictures, its name, cut to `letters`. A press looks at it.
+    """
+    names = context.data.of(rows).names()
+    pics = thumbs(context.data, rows, tile) if render.is_drawable(context.data) else None
+    for i, cell in enumerate(st.columns(across)[: len(rows)]):
+        with cell:
+            if pics is not None:
+                st.image(pics[i], width="stretch", alt=text.plain(names[i], 60))
+            st.button(
+                said[i] if pics is not None else text.label(names[i], letters),
+                key=context.key(f"{key}-{i}"),
+                on_click=state.look_at,
+                args=(int(rows[i]),),
+                type="tertiary",
+                help=f"Look at {text.label(names[i])}",
+                width="stretch",
+            )
+
+
 def small_tile(data: Dataset) -> int:
     """Pixels of a small picture: a whole multiple of small cases, so that no frame is left."""
     side = max(data.shape[-2:]) if len(data.shape) > 2 else 72

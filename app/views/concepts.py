@@ -9,11 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import state, text
-from app.panels.gallery import thumbs
+from app import text
+from app.panels.gallery import strip
 from app.state import Context
 from core.artifacts import ConceptTest
-from core.imaging import render
 from core.imaging.palette import ACCENT, AMBER, GREY
 
 TITLE = "Concept"
@@ -164,19 +163,10 @@ def _row(
 ) -> None:
     """Cases side by side with their number, each to be looked at."""
     st.caption(words)
-    rows = np.asarray(artifact.rows)[at]
-    names = context.data.of(rows).names()
-    pics = thumbs(context.data, rows, 96) if render.is_drawable(context.data) else None
-    for i, cell in enumerate(st.columns(SHOWN)[: len(rows)]):
-        with cell:
-            if pics is not None:
-                st.image(pics[i], width="stretch", alt=text.plain(names[i], 60))
-            st.button(
-                f"{value[at[i]]:+.2f}" if pics is not None else text.label(names[i], 12),
-                key=context.key(f"concept-{artifact.slug}-{key}-{i}"),
-                on_click=state.look_at,
-                args=(int(rows[i]),),
-                type="tertiary",
-                help=f"Look at {text.label(names[i])}",
-                width="stretch",
-            )
+    strip(
+        context,
+        np.asarray(artifact.rows)[at],
+        [f"{v:+.2f}" for v in value[at]],
+        f"concept-{artifact.slug}-{key}",
+        SHOWN,
+    )

@@ -9,14 +9,13 @@ import streamlit as st
 
 from app import state, text
 from app.navigation import page
-from app.panels.gallery import thumbs
+from app.panels.gallery import strip
 from app.state import Context
 from core import columns
 from core.artifacts import Embedding, Model
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.explain.feature_scores import NameScore, score_names
-from core.imaging import render
 from core.imaging.palette import ACCENT, AMBER
 from core.jobs.run_folder import find_artifact
 from core.workspace import notes
@@ -196,22 +195,8 @@ def _common(data: Dataset, rows: np.ndarray) -> str:
 
 
 def _cases(context: Context, rows: np.ndarray, strength: np.ndarray, key: str, colour: str) -> None:
-    names = context.data.of(rows).names()
     if context.data.modality == "text":
         for words, v in zip(context.data.of(rows).texts[:3], strength):
             st.text(f"{v:+.2f}  {text.plain(words, 160)}")
         return
-    pics = thumbs(context.data, rows, 72) if render.is_drawable(context.data) else None
-    for i, cell in enumerate(st.columns(TOP)[: len(rows)]):
-        with cell:
-            if pics is not None:
-                st.image(pics[i], width="stretch", alt=text.plain(names[i], 60))
-            st.button(
-                f"{strength[i]:+.1f}" if pics is not None else text.label(names[i], 10),
-                key=context.key(f"f-{key}-{i}"),
-                on_click=state.look_at,
-                args=(int(rows[i]),),
-                type="tertiary",
-                help=f"Look at {text.label(names[i])}",
-                width="stretch",
-            )
+    strip(context, rows, [f"{v:+.1f}" for v in strength], f"f-{key}", TOP, 72, 10)

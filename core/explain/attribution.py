@@ -21,7 +21,7 @@ from core.explain import attribution_ways as ways
 from core.explain.baselines import check_baseline, find_cases, mean_input, starts
 from core.explain.explained_targets import PREDICTED, make_forward, predicted_targets
 from core.explain.explained_targets import list_targets as list_targets
-from core.training.loader import in_order
+from core.training.loader import device_of, in_order
 from core.training.slices_to_volumes import Fold
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _attribute(
 
     forward = make_forward(model, target, data, ask.space, ask.clusters)
     nets = model.nets()
-    device = next((p.device for net in nets for p in net.parameters()), torch.device("cpu"))
+    device = device_of(nets)
     usual = mean_input(data.reference)
     mean = torch.from_numpy(usual)[None].to(device)
     against = None

@@ -130,5 +130,5 @@ def starts(data: Dataset, x: Any, which: str, mean: Any, against: np.ndarray | N
     if which == "blur":
         return torch.from_numpy(blurred(x.cpu().numpy())).to(x)
     assert against is not None
-    base = torch.from_numpy(np.stack([data.of(np.array([r])).inputs()[0] for r in against])).to(x)
+    base = torch.from_numpy(data.of(against).inputs()).to(x)
     return torch.where(base.isnan(), mean.expand_as(x), base)

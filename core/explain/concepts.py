@@ -28,9 +28,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import ConceptTest
+from core.data.stored import class_word
 from core.errors import UserError
 from core.explain.layers import Layer, list_layers, list_outputs, read_layer
 from core.stats.bootstrap import interval, mean_interval
+from core.stats.folds import FOLDS, draw_folds
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -83,7 +85,7 @@ def concept_of_column(data: Dataset, column: str, value: str = "") -> Concept:
         bound = float(np.quantile(found.values[train], 2 / 3))
         chosen, name = there & (found.values > bound), f"{column} above {bound:.3g}"
     else:
-        words = np.array([None if v is None else _word(v) for v in found.values], dtype=object)
+        words = np.array([None if v is None else class_word(v) for v in found.values], dtype=object)
         there = np.array([v is not None and v == v for v in found.values], bool)
         chosen, name = there & (words == value), f"{column} = {value}"
         if not chosen.any():
@@ -92,10 +94,6 @@ def concept_of_column(data: Dataset, column: str, value: str = "") -> Concept:
                 f" {', '.join(sorted({str(w) for w in words[there]})[:12])})."
             )
     return Concept(name, data.rows[chosen], data.rows[there & ~chosen])
-
-
-def _word(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def why_no_concepts(model: Any, data: Dataset) -> str | None:
@@ -331,12 +329,9 @@ def _folded(x: np.ndarray, inside: np.ndarray, of: Dataset) -> np.ndarray:
     """Scores [n] of training cases by discriminants fitted without their patients, in five
     folds.
     """
-    from core.stats.bootstrap import units
-
-    unit = units(len(x), of.groups)
-    fold = np.random.default_rng(0).permutation(unit.max() + 1)[unit] % 5
+    fold = draw_folds(len(x), of.groups)
     score = np.zeros(len(x))
-    for k in range(5):
+    for k in range(FOLDS):
         rest = fold != k
         if inside[rest].any() and not inside[rest].all():
             w = _discriminant(x[rest], inside[rest])

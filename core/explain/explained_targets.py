@@ -123,9 +123,9 @@ def predicted_targets(model: Any, data: Dataset, rows: np.ndarray) -> list[str]:
     """Return "class X" for each of `rows`: what the model names it."""
     import torch
 
-    from core.training.loader import in_order
+    from core.training.loader import device_of, in_order
 
-    device = next((p.device for net in model.nets() for p in net.parameters()), torch.device("cpu"))
+    device = device_of(model.nets())
     with torch.no_grad():
         parts = [model.predict(x).argmax(1).cpu() for x in in_order(data.of(rows), device, 256)]
     return [f"class {model.classes[int(j)]}" for part in parts for j in part]

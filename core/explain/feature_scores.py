@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.stats.auroc import auroc_of_ranks
 from core.stats.bootstrap import interval
 
 if TYPE_CHECKING:
@@ -64,11 +65,11 @@ def score_names(codes: Embedding, data: Dataset, feature: int) -> list[NameScore
 
         def auroc(i: np.ndarray, yes: np.ndarray = yes, x: np.ndarray = x) -> float:
             mixed = yes[i].any() and not yes[i].all()
-            return _auroc(yes[i], rankdata(x[i])) if mixed else float("nan")
+            return auroc_of_ranks(yes[i], rankdata(x[i])) if mixed else float("nan")
 
         bounds = interval(auroc, len(x), held.groups, (0, 1), yes)
         rank = rankdata(x)
-        shuffled = [_auroc(rng.permutation(yes), rank) for _ in range(SHUFFLES)]
+        shuffled = [auroc_of_ranks(rng.permutation(yes), rank) for _ in range(SHUFFLES)]
         found.append(
             NameScore(
                 sign,
@@ -81,12 +82,6 @@ def score_names(codes: Embedding, data: Dataset, feature: int) -> list[NameScore
             )
         )
     return found
-
-
-def _auroc(yes: np.ndarray, rank: np.ndarray) -> float:
-    """Return the AUROC from ranks, by Mann and Whitney's U."""
-    n = int(yes.sum())
-    return float((rank[yes].sum() - n * (n + 1) / 2) / (n * (len(yes) - n)))
 
 
 def _named(title: str, classes: list[str]) -> dict[int, str]:

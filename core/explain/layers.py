@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import UserError
-from core.training.loader import in_order
+from core.training.loader import device_of, in_order
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,7 @@ def list_layers(model: Any, data: Dataset) -> list[Layer]:
 
     if not list_outputs(model) or not len(data):
         return []
-    x = _inputs(next(in_order(data.take(np.arange(min(4, len(data)))), _device(model), 4)))
+    x = _inputs(next(in_order(data.take(np.arange(min(4, len(data)))), device_of(model.nets()), 4)))
     with torch.enable_grad(), _catching(model) as caught:
         out, logits = _ask(model, x, caught)
         used = _depended_on(out, caught)
@@ -117,7 +117,7 @@ def read_layer(
     import torch
 
     held, slopes, done = [], [], 0
-    for raw in in_order(data, _device(model), BATCH):
+    for raw in in_order(data, device_of(model.nets()), BATCH):
         x = _inputs(raw)
         with torch.set_grad_enabled(bool(outputs)):
             parts: list[Any] = []
@@ -210,12 +210,6 @@ def _near(a: torch.Tensor, b: torch.Tensor) -> bool:
 def _inputs(raw: torch.Tensor) -> torch.Tensor:
     """Return inputs that gradients flow to; missing values stay, as the model takes them."""
     return raw.detach().requires_grad_()
-
-
-def _device(model: Any) -> Any:
-    import torch
-
-    return next((p.device for net in model.nets() for p in net.parameters()), torch.device("cpu"))
 
 
 def _modules(model: Any) -> dict[str, Any]:

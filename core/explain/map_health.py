@@ -33,6 +33,7 @@ from core.explain.attribution import (
     attribution_methods,
 )
 from core.explain.explained_targets import PREDICTED, predicted_targets
+from core.stats.auroc import auroc_of_ranks
 from core.stats.bootstrap import mean_interval
 
 if TYPE_CHECKING:
@@ -338,9 +339,7 @@ def inside_auroc(strong: np.ndarray, data: Dataset, rows: np.ndarray) -> np.ndar
     for i, (mask, heat) in enumerate(zip(masks, strong)):
         if not known[i] or mask.all() or not mask.any() or np.ptp(heat) == 0:
             continue
-        many = int(mask.sum())
-        rank = rankdata(heat)[mask].sum() - many * (many + 1) / 2
-        found[i] = rank / (many * (len(mask) - many))
+        found[i] = auroc_of_ranks(mask, rankdata(heat))
     return found
 
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from core.columns import format_distinct
 from core.explain.axis_names import list_followed
-from core.stats.bootstrap import interval, units
+from core.stats.bootstrap import interval
+from core.stats.folds import draw_folds
 
 if TYPE_CHECKING:
     from core.artifacts import Map
@@ -100,8 +101,7 @@ def explain_place(made: Map, data: Dataset, row: int, top: int = 6) -> Place:
     x = (x - mean) / np.where(sd > 0, sd, 1.0)
     kept, names = _drop_alike(x, names)
     x, y = x[:, kept], xy[near]
-    unit = units(len(part), part.groups)
-    fold = np.random.default_rng(0).permutation(unit.max() + 1)[unit] % 5
+    fold = draw_folds(len(part), part.groups)
     wrong, whole = np.zeros(len(y)), np.zeros(len(y))
     for k in np.unique(fold):
         rest = fold != k

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.artifacts import Embedding, Traversal
+from core.data.stored import class_word
 from core.errors import UserError
 from core.explain.traversal import latent_position, make_traversal
 from core.words import some_of
@@ -143,7 +144,7 @@ def traverse_means(
         )
     whole = data.of(embedding.rows)
     words = column_words(data, column)
-    ends, given = [], whole.frame[column].map(_word).to_numpy()
+    ends, given = [], whole.frame[column].map(class_word).to_numpy()
     for word in (low, high):
         here = (given == word) & (whole.splits == "train")
         if not here.any():  # such as lesions, which training cases may not have
@@ -161,12 +162,7 @@ def traverse_means(
 
 def column_words(data: Dataset, column: str) -> list[str]:
     """Return the different words of a column, sorted."""
-    return sorted({_word(v) for v in data.frame[column].dropna()})
-
-
-def _word(value: Any) -> str:
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value)
+    return sorted({class_word(v) for v in data.frame[column].dropna()})
 
 
 def keep_inside(embedding: Embedding, path: np.ndarray) -> np.ndarray:

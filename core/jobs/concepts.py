@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import ConceptTest, Model
-from core.errors import Cancelled
 from core.explain.concepts import (
     RANDOM,
     Concept,
@@ -61,11 +60,6 @@ def try_concepts(ws: Workspace, job: Job, tell: Reporter) -> None:
     run, spec = Run(job.seed, "cpu"), job.spec
     data = load_data_as_seen(ws, ws.job(job.on_run))
 
-    def report(share: float) -> None:
-        if tell.stop():
-            raise Cancelled
-        tell.step(max(1, round(share * 1000)), 1000, {})
-
     made = measure_concepts(
         open_model(find_artifact(ws, job.on_run, Model)),
         data,
@@ -73,7 +67,7 @@ def try_concepts(ws: Workspace, job: Job, tell: Reporter) -> None:
         spec["layer"],
         spec["random"],
         job.seed,
-        report,
+        tell.share,
     )
     for k, one in enumerate(made):
         one.name = "" if len(made) == 1 else f"{k + 1:03d}"

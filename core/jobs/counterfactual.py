@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from core.artifacts import AnomalyMaps, Embedding, Model
-from core.errors import Cancelled, UserError
+from core.errors import UserError
 from core.explain.counterfactual import find_counterfactual
 from core.jobs.apply import load_data_as_seen
 from core.jobs.run_folder import find_artifact, save_artifacts
@@ -56,11 +56,6 @@ def change_case(ws: Workspace, job: Job, tell: Reporter) -> None:
     except UserError:
         embedding = None
 
-    def report(fraction: float) -> None:
-        if tell.stop():
-            raise Cancelled
-        tell.step(max(1, round(fraction * 1000)), 1000, {})
-
     made = find_counterfactual(
         open_model(find_artifact(ws, job.on_run, Model)),
         data,
@@ -69,7 +64,7 @@ def change_case(ws: Workspace, job: Job, tell: Reporter) -> None:
         spec["target"],
         spec["threshold"],
         spec["locked"],
-        report,
+        tell.share,
     )
     made.made_by = describe_origin(
         job.on_run, "counterfactual", spec, data, run, time.monotonic() - began

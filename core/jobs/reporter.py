@@ -139,6 +139,12 @@ class Reporter:
         kept = [p for p in self.ws.scalars(self.job.id) if p["step"] < step]
         write_bytes(self._curve, "".join(json.dumps(p) + "\n" for p in kept).encode())
 
+    def share(self, done: float) -> None:
+        """Report how far the work is, 0 to 1; checked for cancelling here as well."""
+        if self.stop():
+            raise Cancelled
+        self.step(max(1, round(done * 1000)), 1000, {})
+
     def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
         """Report a finished step of `total`; scalars may be 0-d tensors. Each set of quantities is
         written at most ten times a second, and the last one always.

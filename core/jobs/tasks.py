@@ -113,7 +113,7 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
     if run.kind == "apply":
         learned = find_artifact(ws, run.on_run, Embedding)
         made = out_of_sample.place_cases(
-            ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, _report_fraction(tell)
+            ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, tell.share
         )
     elif "onto" in job.spec:
         old = ws.artifact(job.spec["onto"], "map")
@@ -133,7 +133,7 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
             job.seed,
             limit=limit,
             cache=ws.home / "cache" / "neighbours",
-            report=_report_fraction(tell),
+            report=tell.share,
             card=card,
         )
     made.made_by = describe_origin(
@@ -175,7 +175,7 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     opened, target, report = (
         open_model(model, str(run.where)),
         job.spec["target"],
-        _report_fraction(tell),
+        tell.share,
     )
     made: list[Artifact]
     if health:
@@ -247,15 +247,6 @@ def _open_model(ws: Workspace, run: str) -> Model | None:
         return find_artifact(ws, run, Model)
     except UserError:
         return None
-
-
-def _report_fraction(tell: Reporter) -> Callable[[float], None]:
-    def report(fraction: float) -> None:
-        if tell.stop():
-            raise Cancelled
-        tell.step(max(1, round(fraction * 1000)), 1000, {})
-
-    return report
 
 
 TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {

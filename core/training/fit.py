@@ -26,6 +26,7 @@ from core.method import Method
 from core.params import EpochParams
 from core.training.accumulation import split_batches
 from core.training.compatibility import check_inputs, why_not, why_not_chosen, why_not_on
+from core.training.loader import device_of
 from core.training.run import Run
 from core.training.slices_to_volumes import Fold
 
@@ -195,7 +196,7 @@ def watch(method: Method, data: Dataset, most: int = 300) -> Callable[[], dict[s
 
         nets = method.nets()
         training = [net.training for net in nets]
-        device = next((p.device for net in nets for p in net.parameters()), torch.device("cpu"))
+        device = device_of(nets)
         if not inputs:
             inputs.append(torch.from_numpy(some.inputs()).to(device))
         for net in nets:

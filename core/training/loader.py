@@ -38,6 +38,13 @@ AT_ONCE = 1 << 20  # bytes of batches read ahead at a time
 ON_DEVICE = tuple(np.dtype(t) for t in ("u1", "i1", "i2", "i4", "f2", "f4"))
 
 
+def device_of(nets: Iterable[Any]) -> Any:
+    """Return the torch device that networks lie on; the processor for what has no parameters."""
+    import torch
+
+    return next((p.device for net in nets for p in net.parameters()), torch.device("cpu"))
+
+
 def free_bytes(device: Any) -> int:
     """Memory that is free: of the GPU `device` is, else of the machine."""
     if device.type == "cuda":

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from core.data.stored import class_word
 from core.errors import UserError
 from core.io.files import write_json
 from core.workspace import records
@@ -85,9 +86,7 @@ def find_named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
             f"There is no column “{column}” (there are:"
             f" {', '.join(map(str, data.table.columns[:12]))})."
         )
-    values = data.frame[column].map(
-        lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
-    )
+    values = data.frame[column].map(class_word)
     rows = data.rows[(values == value).to_numpy()]
     if not len(rows):
         raise UserError(

@@ -32,6 +32,14 @@ def choose(page: Any, way: str) -> None:
     settled(page)
 
 
+def on_traversal(page: Any, served: str, home: Path, dimensions: int, *maps: str) -> str:
+    """Open the traversal of principal components of the digits; the run's id."""
+    run = train_on_digits(home, dimensions, *maps)
+    page.goto(f"{served}/traversal?dataset=digits&run={run}")
+    settled(page)
+    return run
+
+
 def marked(picture: np.ndarray) -> bool:
     """Whether the word GENERATED stands in the lower left corner."""
     h, w = picture.shape[:2]
@@ -56,10 +64,7 @@ def taken(page: Any, name: str) -> bytes:
 def test_a_path_between_two_cases_ends_at_their_reconstructions(
     page: Any, served: str, home: Path, shot: Any
 ) -> None:
-    run = train_on_digits(home, 16)
-    ws = Workspace(home)
-    page.goto(f"{served}/traversal?dataset=digits&run={run}")
-    settled(page)
+    run, ws = on_traversal(page, served, home, 16), Workspace(home)
     choose(page, "Between two cases")
     # the first case is the one at hand, the other is asked for
     other = page.get_by_role("spinbutton", name="To case (row number)")
@@ -95,10 +100,7 @@ def test_a_path_between_two_cases_ends_at_their_reconstructions(
 def test_the_smallest_change_is_shown_measured_and_judged(
     page: Any, served: str, home: Path, shot: Any
 ) -> None:
-    run = train_on_digits(home, 16)
-    ws = Workspace(home)
-    page.goto(f"{served}/traversal?dataset=digits&run={run}")
-    settled(page)
+    run, ws = on_traversal(page, served, home, 16), Workspace(home)
     case = page.get_by_role("spinbutton", name="Case (row number)", exact=True)
     score = ws.artifact(run, "anomalymaps").score
     case.fill(str(int(np.argmax(score))))
@@ -169,9 +171,7 @@ def test_of_a_table_only_the_columns_that_change_are_shown(
 def test_points_clicked_on_the_map_become_a_walk(
     page: Any, served: str, home: Path, shot: Any
 ) -> None:
-    run = train_on_digits(home, 8, "auto")
-    page.goto(f"{served}/traversal?dataset=digits&run={run}")
-    settled(page)
+    run = on_traversal(page, served, home, 8, "auto")
     choose(page, "Walk on the map")
     canvas = page.locator(".lm-stage canvas").first
     canvas.wait_for()
