@@ -14,6 +14,7 @@ from app import navigation, progress, state, text
 from app.panels import heat, threshold
 from app.panels.gallery import gallery, thumbs
 from app.state import Context
+from app.views.attributions import draw_maps
 from core.artifacts import AnomalyMaps, Attributions, Embedding, Predictions
 from core.errors import UserError
 from core.explain.decision_flips import (
@@ -396,13 +397,7 @@ def _attributions(
     reach = max(a.full_colour() for a in found)
     drawn = []
     for c, artifact in zip(both, found):
-        value = np.asarray(artifact.value[artifact.at(rows)]).sum(1)
-        if value.ndim == 4:
-            value = value[:, value.shape[1] // 2]
-        made = [
-            render.draw_attribution(x, v, reach, c.data, TILE, state.look())
-            for x, v in zip(c.data.of(rows).inputs(), value)
-        ]
+        made = draw_maps(artifact, c, artifact.at(rows), TILE, reach)
         drawn.append(np.stack([render.fit_into_square(m, TILE, smooth=True) for m in made]))
     return drawn, (
         f"Orange spoke for “{text.label(target, 40)}”, blue against it; full colour at"
