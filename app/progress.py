@@ -151,6 +151,23 @@ def submit_derived(
     )
 
 
+def await_derived(
+    kind: str, spec: dict[str, Any], context: state.Context, key: str, seed: int = 0
+) -> Job | None:
+    """The job of `submit_derived` once it is done. Until then its progress is drawn, or what became
+    of it with a button to try again, and None returned.
+    """
+    job = submit_derived(kind, spec, context, seed)
+    if job is None or job.status == "done":
+        return job
+    if not job.ended:
+        live(job.id, key=f"{key}-job")
+    elif ended_badly(job, key):
+        submit_derived(kind, spec, context, seed, again=True)
+        st.rerun()
+    return None
+
+
 def ended_badly(job: Job, key: str) -> bool:
     """Say what became of a job that was cancelled, interrupted or failed, with a button; True when
     it was pressed.

@@ -49,8 +49,9 @@ for cell, context in zip(st.columns(2), (left, right)):
         except UserError as e:
             st.caption(text.label(e, 300))
             continue
-        job = progress.submit_derived("map", {"how": AUTOMATIC, "dims": 2}, context)
-        if job is not None and job.status == "done":
+        key = f"compare-map-{context.job.id}"
+        job = progress.await_derived("map", {"how": AUTOMATIC, "dims": 2}, context, key)
+        if job is not None:
             made = context.ws.artifact(job.id, "map")
             assert isinstance(made, Map)
             drawn = align_map(made, drawn) if drawn is not None else made
@@ -65,8 +66,6 @@ for cell, context in zip(st.columns(2), (left, right)):
                 linked=True,
             )
             st.caption(map.reading(made))
-        elif job is not None:
-            progress.live(job.id, key=f"map-{context.job.id}")
 tabs = st.tabs(["Decisions that flipped", "What moved", "Figures side by side", "The selection"])
 with tabs[0]:
     decision_flips.show(left, right)

@@ -209,17 +209,8 @@ def over_the_map(context: Context, row: int) -> None:
 
 def _map(context: Context) -> Map | None:
     """The map of the run, once it is drawn."""
-    spec = {"how": AUTOMATIC, "dims": 2}
-    job = progress.submit_derived("map", spec, context)
+    job = progress.await_derived("map", {"how": AUTOMATIC, "dims": 2}, context, "walk-map")
     if job is None:
-        return None
-    if not job.ended:
-        progress.live(job.id, key="walk-map-job")
-        return None
-    if job.status != "done":
-        if progress.ended_badly(job, "walk-map"):
-            progress.submit_derived("map", spec, context, again=True)
-            st.rerun()
         return None
     made = context.ws.artifact(job.id, "map")
     assert isinstance(made, Map)

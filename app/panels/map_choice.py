@@ -77,16 +77,8 @@ def chosen_map(context: Context) -> Map | None:
         ),
     )
     spec = {"how": how, "dims": dims, **what}
-    job = progress.submit_derived("map", spec, context, int(seed))
+    job = progress.await_derived("map", spec, context, "map", int(seed))
     if job is None:
-        return None
-    if not job.ended:
-        progress.live(job.id, key="map-job")
-        return None
-    if job.status != "done":
-        if progress.ended_badly(job, "map"):
-            progress.submit_derived("map", spec, context, int(seed), again=True)
-            st.rerun()
         return None
     made = context.ws.artifact(job.id, "map")
     assert isinstance(made, Map)

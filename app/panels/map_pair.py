@@ -73,16 +73,8 @@ def _choose(context: Context, made: Map, cell: Any) -> str:
 def _draw_other(context: Context, column: Column, beside: str) -> None:
     how = beside if beside in PROJECTIONS else AUTOMATIC
     other = context if beside in PROJECTIONS else state.context_of(beside)
-    job = progress.submit_derived("map", {"how": how, "dims": 2}, other)
+    job = progress.await_derived("map", {"how": how, "dims": 2}, other, "map-beside")
     if job is None:
-        return
-    if not job.ended:
-        progress.live(job.id, key="map-beside-job")
-        return
-    if job.status != "done":
-        if progress.ended_badly(job, "map-beside"):
-            progress.submit_derived("map", {"how": how, "dims": 2}, other, again=True)
-            st.rerun()
         return
     made = context.ws.artifact(job.id, "map")
     assert isinstance(made, Map)
