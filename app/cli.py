@@ -65,12 +65,13 @@ def register() -> typer.Typer:
         runs,
         screen,
         serve,
+        steer,
         traverse,
     )
 
     parts = (
         *(serve, data, review, runs, explain, explore, traverse, axes, concept),
-        *(counterfactual, screen, evidence),
+        *(steer, counterfactual, screen, evidence),
     )
     for module in parts if not cli.registered_commands else ():
         module.register(cli)

@@ -29,6 +29,7 @@ from core.artifacts import (
     Predictions,
     Rationales,
     Scope,
+    Steering,
     Traversal,
 )
 from core.data.dataset import Dataset
@@ -71,6 +72,7 @@ __all__ = [
     "Rationales",
     "Run",
     "Scope",
+    "Steering",
     "Takes",
     "TrainingParams",
     "Traversal",
@@ -90,6 +92,7 @@ __all__ = [
     "sample",
     "samples",
     "screen",
+    "steer",
 ]
 
 
@@ -312,6 +315,41 @@ def _asked(fitted: Fit, target: str, baseline: str) -> tuple[Method, str, Any]:
         raise UserError("This model can be asked nothing that could be explained.")
     space = next((a for a in kept if isinstance(a, Embedding) and a.place is None), None)
     return fitted.method, target or offered[0], Question(baseline, space, clusters)
+
+
+def steer(
+    fitted: Fit,
+    on: Fit,
+    feature: int,
+    strength: float = 1.0,
+    off: bool = False,
+    row: int | None = None,
+    seed: int = 0,
+) -> Steering:
+    """Add feature number `feature` (from 1) of a sparse autoencoder `fitted` to held-out cases and
+    measure what changes, beside 40 other features and 40 random directions; `on`: the fit it was
+    learned on.
+
+    `strength` in multiples of the 95th percentile of the feature's codes in training cases; `off`:
+    take it out instead. `row`: a case that is shown first. Raises UserError where that cannot be
+    asked.
+    """
+    from core.explain.steering import steer as measured
+
+    if fitted.method is None:
+        raise UserError("This run keeps no model that could be asked.")
+    return measured(
+        fitted.method,
+        fitted.embedding,
+        on.method,
+        on.embedding,
+        fitted.data,
+        feature - 1,
+        strength,
+        off,
+        row,
+        seed,
+    )
 
 
 def report(workspace: str | Path, runs: list[str], path: str | Path) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, shell, state
-from app.panels import counterfactual, latent_axes, latent_paths
+from app.panels import counterfactual, latent_axes, latent_paths, steering
 from app.panels.inspector import inspector
 from app.views import traversal
 from core.errors import UserError
@@ -23,7 +23,8 @@ except UserError:
     model = None
 draws = model is not None and embedding is not None and "decode" in model.abilities
 flips = model is not None and counterfactual.fits(context, model)
-if not draws and not flips:
+steers = model is not None and steering.fits(context, model)
+if not draws and not flips and not steers:
     st.info(
         "This run cannot draw new pictures, and gives no answer that a change could flip. Choose a"
         " run of a method that can, such as principal components or a variational autoencoder."
@@ -56,10 +57,14 @@ with main:
         ways = {}
     if flips:
         ways["Smallest change"] = partial(counterfactual.show, model=model)
+    if steers:
+        ways["Steer a feature"] = steering.show
+    asked = state.value("traversal-way")  # on another page
+    state.set_value("traversal-way", None)
     how = st.segmented_control(
         "How",
         list(ways),
-        default=next(iter(ways)),
+        default=asked if asked in ways else next(iter(ways)),
         key="traversal-how",
         required=True,
         label_visibility="collapsed",

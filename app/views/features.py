@@ -94,7 +94,7 @@ def _feature(artifact: Embedding, context: Context, j: int, often: float) -> Non
     value = np.asarray(artifact.z[:, j])
     name, run = columns.feature_column(artifact, j), artifact.made_by.run or context.job.id
     with st.container(border=True):
-        head, *buttons = st.columns([4, 1, 1, 1], vertical_alignment="center")
+        head, *buttons = st.columns([4, 1, 1, 1, 1], vertical_alignment="center")
         head.markdown(f"**{text.label(name, 60)}** · on in {text.percent(often, 1)} of cases")
         on = artifact.rows[value != 0]
         buttons[0].button(
@@ -118,6 +118,15 @@ def _feature(artifact: Embedding, context: Context, j: int, often: float) -> Non
             help="Turn it in a case and see what the model would change",
         ):
             state.set_value("axis", j)
+            st.switch_page(page("traversal"))
+        if _steers(context, run) and buttons[3].button(
+            "Steer",
+            key=context.key(f"f-steer-{j}"),
+            width="stretch",
+            help="Add it to held-out cases and measure what changes",
+        ):
+            state.set_value("steer", j)
+            state.set_value("traversal-way", "Steer a feature")
             st.switch_page(page("traversal"))
         for said in _score(artifact, context, j):
             st.caption(said)
@@ -160,6 +169,10 @@ def _turns(context: Context, run: str) -> bool:
         return run == context.job.id and "decode" in find_artifact(context.ws, run, Model).abilities
     except UserError:
         return False
+
+
+def _steers(context: Context, run: str) -> bool:
+    return run == context.job.id and context.job.kind == "train" and bool(context.job.on_run)
 
 
 def _end(value: np.ndarray, sign: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from core.artifacts.latent import Clusters, Embedding, Map, Scope, Traversal
 from core.artifacts.lesions import Lesions
 from core.artifacts.model import Model
 from core.artifacts.pairs import Pairs
+from core.artifacts.steering import Steering
 from core.artifacts.tables import Benchmark, Grid, Interval, Metric, Metrics, Network
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "Predictions",
     "Rationales",
     "Scope",
+    "Steering",
     "Traversal",
 ]

@@ -259,3 +259,23 @@ def _catching(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def pushing(model: Any, layer: str, step: torch.Tensor) -> Iterator[None]:
+    """Add `step` [b,c] to what `layer` gives, at every place, while the model looks at b inputs.
+    Raises UserError for an unknown layer.
+    """
+    modules = _modules(model)
+    if layer not in modules:
+        raise UserError(f"This model has no layer “{layer}”.")
+
+    def push(module: Any, given: Any, out: Any) -> Any:
+        wide = step[:, None] if out.ndim == 3 else step.reshape(*step.shape, *[1] * (out.ndim - 2))
+        return out + wide.to(out)
+
+    handle = modules[layer].register_forward_hook(push)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -21,6 +21,7 @@ from core.jobs.engines import list_gpus
 from core.jobs.explaining import find_clusters
 from core.jobs.import_dataset import import_data
 from core.jobs.run_folder import find_artifact, load_named_rows, save_artifacts
+from core.jobs.steering import steer_feature
 from core.maps.projections import AUTOMATIC, NONLINEAR
 from core.method import check_params
 from core.registry import method_class, open_model
@@ -255,6 +256,7 @@ TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {
     "explain": explain,
     "counterfactual": change_case,
     "concept": try_concepts,
+    "steer": steer_feature,
     "measure": measure_run,
     "import": import_data,
     "apply": apply_model,

@@ -108,7 +108,7 @@ _jobs = Table(
 
 
 # kinds of job that make something from a finished run
-DERIVED = ("map", "explain", "measure", "counterfactual", "concept")
+DERIVED = ("map", "explain", "measure", "counterfactual", "concept", "steer")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tests.benchmarks._common import latent, probe, row, run, table, verdict
 IDS = ("gaussian_vae", "dirichlet_vae")
 
 
-def untrained(method: str, data: Dataset, params: dict[str, Any]) -> np.ndarray:
+def untrained(method: str, data: Dataset, params: dict[str, Any], seed: int = 0) -> np.ndarray:
     """Latents of the same network before any step."""
     from core.data.scaling import Standardise
     from core.registry import methods
@@ -31,7 +31,7 @@ def untrained(method: str, data: Dataset, params: dict[str, Any]) -> np.ndarray:
         Standardise.fit(data.part("train")),
         [],
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     made.net_, made._fitted = made.make_net().eval(), True  # it is asked without having learned
     with torch.no_grad():
         return made.embed(torch.from_numpy(data.inputs())).numpy()

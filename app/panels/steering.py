@@ -1,0 +1,126 @@
+"""Steering a sparse feature: which one, how strongly, and the job that measures what it changes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import progress, state, text
+from app.pin import pin_button
+from app.state import Context
+from app.views import steering as view
+from core import columns
+from core.artifacts import Embedding, Steering
+from core.errors import UserError
+from core.explain.steering import CONTROLS, STRENGTHS, list_steered, why_no_steering
+from core.jobs.run_folder import find_artifact
+from core.jobs.steering import make_spec
+from core.report.steering_figure import steering_figure
+
+ADD, OUT = "add it", "take it out"
+
+
+def fits(context: Context, model: Any) -> bool:
+    """Whether features can be steered in the open run."""
+    job = context.job
+    return why_no_steering(model) is None and job.kind == "train" and bool(job.on_run)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _offered(home: str, run: str) -> dict[int, str]:
+    """Features that can be steered, those with a name first, each with its name."""
+    codes = find_artifact(state.workspace(), run, Embedding)
+    known = list_steered(codes, state.context_of(run).data)
+    names = {j: columns.feature_column(codes, j) for j in known}
+    return dict(sorted(names.items(), key=lambda item: "(" not in item[1]))
+
+
+def show(context: Context, row: int) -> None:
+    """The form, then the job, then what it measured; below, what was measured before."""
+    try:
+        offered = _offered(str(context.ws.home), context.job.id)
+    except UserError as e:
+        st.info(text.label(str(e), 300))
+        return
+    if not offered:
+        st.info("No feature of this run is on in 5 training cases or more.")
+        return
+    spec = _form(context, offered)
+    job = progress.submit_derived("steer", spec, context, start=False)
+    if job is None:
+        st.button(
+            "Measure what it changes",
+            type="primary",
+            icon=":material/science:",
+            on_click=_start,
+            args=(spec, context),
+            help=f"Beside {CONTROLS} other features and {CONTROLS} random directions, in held-out"
+            " cases.",
+        )
+    elif not job.ended:
+        progress.live(job.id, key="steer-job")
+    elif job.status != "done":
+        if progress.ended_badly(job, "steer"):
+            _start(spec, context)
+            st.rerun()
+    else:
+        made = context.ws.artifact(job.id, "steering")
+        assert isinstance(made, Steering)
+        view.show(made, context)
+        pin_button(
+            partial(steering_figure, made),
+            context,
+            f"{made.title}: {made.says}",
+            f"steer-{made.feature}-{made.strength}",
+        )
+    _earlier(context, None if job is None else job.id)
+
+
+def _form(context: Context, offered: dict[int, str]) -> dict[str, Any]:
+    left, middle, right = st.columns([4, 2, 3], vertical_alignment="bottom")
+    asked, order = state.value("steer"), list(offered)
+    feature = left.selectbox(
+        "Feature",
+        order,
+        index=order.index(asked) if asked in offered else 0,
+        format_func=lambda j: text.plain(offered[j], 80),
+        key=context.key("steer-feature"),
+    )
+    how = middle.segmented_control(
+        "In held-out cases", [ADD, OUT], default=ADD, required=True, key=context.key("steer-how")
+    )
+    strength = 1.0
+    if how == ADD:
+        most = STRENGTHS[1]
+        steps = [s for s in np.round(np.arange(-most, most + 0.25, 0.25), 2).tolist() if s]
+        strength = right.select_slider(
+            "How strongly",
+            steps,
+            1.0,
+            format_func=lambda s: f"{s:+g}×",
+            key=context.key("steer-strength"),
+            help="In multiples of the strength that 95 of 100 training cases in which it is on stay"
+            " below. Below 0 the other end.",
+        )
+    return make_spec(int(feature), float(strength), how == OUT)
+
+
+def _start(spec: dict[str, Any], context: Context) -> None:
+    progress.submit_derived("steer", spec, context, again=True)
+
+
+def _earlier(context: Context, now: str | None) -> None:
+    """What was measured on this run before."""
+    jobs = context.ws.catalogue.jobs(on_run=context.job.id, kind="steer", status="done")
+    others = [j for j in jobs if j.id != now]
+    if not others:
+        return
+    with st.expander(f"Measured before on this run ({len(others)})"):
+        for job in others[::-1][:30]:
+            made = context.ws.artifact(job.id, "steering")
+            assert isinstance(made, Steering)
+            how = "taken out" if made.off else f"{made.strength:+g}×"
+            st.markdown(f"- **{text.label(made.title)}** ({how}): {text.label(made.says, 400)}")
