@@ -5,10 +5,12 @@ the model they do not.
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from core.artifacts import Metric
+from core.data.dataset import Dataset
 from core.data.samples.catalogue import make_sample
 from core.errors import Cancelled, UserError
 from core.explain import attribution, map_health
@@ -125,6 +127,38 @@ def test_a_random_copy_has_other_weights_and_leaves_the_model_as_it_was():
     assert torch.equal(weights(first), weights(again))
     assert (weights(first) != weights(other)).float().mean() > 0.9
     assert (weights(first) != weights(model)).float().mean() > 0.9
+
+
+def test_layers_are_made_random_one_after_another_from_the_output():
+    model, _ = shared("gaussian_vae")
+    many = map_health.count_layers(model)
+
+    def equal(m):
+        """Of each layer that can be reset, whether it is as in the model, input first."""
+        pairs = zip(map_health._resettable(m), map_health._resettable(model))
+        return [
+            all(torch.equal(a, b) for a, b in zip(p.parameters(), q.parameters()))
+            for (_, p), (_, q) in pairs
+        ]
+
+    assert equal(map_health.randomised(model, 0, 0)) == [True] * many
+    last = equal(map_health.randomised(model, 0, 1))
+    assert last == [True] * (many - 1) + [False]
+    half = equal(map_health.randomised(model, 0, many // 2))
+    assert half[: many - many // 2] == [True] * (many - many // 2)
+    assert not all(half[many - many // 2 :])
+
+
+def test_the_pointing_game_counts_the_strongest_place():
+    x = np.zeros((3, 1, 8, 8), np.float32)
+    masks = np.zeros((3, 8, 8), np.uint8)
+    masks[:2, 2:4, 2:4] = 1
+    data = Dataset("points", "image", pd.DataFrame({"n": range(3)}), x, masks=masks)
+    value = np.zeros((3, 1, 8, 8))
+    value[0, 0, 3, 3], value[1, 0, 6, 6], value[2, 0, 0, 0] = -1.0, 1.0, 1.0
+    found = map_health.pointing(value, data, data.rows)
+    assert found[:2].tolist() == [1.0, 0.0], "its size counts, not its sign"
+    assert np.isnan(found[2]), "nothing is outlined there"
 
 
 def test_a_model_without_weights_is_told_so():

@@ -19,6 +19,7 @@ from core.imaging.palette import ACCENT, AMBER, FAINT, GREY, OKABE_ITO
 
 TITLE = "Steering"
 BARS, LINES = 12, 6
+SIDE = 200  # pixels of a picture
 
 
 def show(artifact: Steering, context: Context) -> None:
@@ -51,8 +52,9 @@ def _told(made: Steering) -> str:
         return words
     read = made.reads
     right = (
-        f", right in {text.interval(read['accuracy'], read['low'], read['high'], read['n'])}"
-        f" of cases before (always naming the most frequent class: {read['usual']:.2f})"
+        f", whose accuracy before is"
+        f" {text.interval(read['accuracy'], read['low'], read['high'], read['n'])}"
+        f" (always naming the most frequent class: {read['usual']:.2f})"
         if read
         else ""
     )
@@ -147,7 +149,7 @@ def _curve(made: Steering, order: list[str]) -> go.Figure:
     figure.update_layout(
         height=300,
         margin={"t": 10, "b": 10, "l": 10, "r": 10},
-        yaxis={"range": [-0.02, 1.02], "title": "mean probability"},
+        yaxis={"range": [0, min(1.0, 1.15 * float(share.max()))], "title": "mean probability"},
         xaxis={"title": "share taken out" if made.off else "strength (×)"},
         showlegend=True,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
@@ -225,29 +227,26 @@ def _cases(made: Steering, context: Context) -> None:
         _names(made, context, rows)
         return
     near = np.asarray(made.near)[rows][:, :, 0]
-    for k, (cell, row) in enumerate(zip(st.columns(max(4, len(shown))), shown)):
-        with cell:
-            pictures = [("The case", thumbs(data, np.array([row]), 240)[0])]
-            if made.frames is not None:
-                frames = np.asarray(made.frames)[k]
-                pictures += [
-                    ("Decoded before", draw_generated(frames[0], context, 240)),
-                    ("Decoded after", draw_generated(frames[1], context, 240)),
-                ]
-            pictures += [
-                ("Nearest real case before", thumbs(data, near[k, :1], 240)[0]),
-                ("Nearest real case after", thumbs(data, near[k, 1:2], 240)[0]),
-            ]
-            for words, picture in pictures:
-                st.image(picture, width="stretch", alt=words)
-                st.caption(words)
-            st.button(
-                text.label(data.of(np.array([row])).names()[0], 16),
-                key=context.key(f"steer-case-{k}-{row}"),
-                on_click=state.look_at,
-                args=(int(row),),
-                type="tertiary",
-            )
+    real = thumbs(data, np.concatenate([shown, near[:, 0], near[:, 1]]), SIDE)
+    case, before, after = real[: len(shown)], real[len(shown) : -len(shown)], real[-len(shown) :]
+    lines: dict[str, list[np.ndarray]] = {"The case": list(case)}
+    if made.frames is not None:
+        for k, word in enumerate(("Decoded before", "Decoded after")):
+            lines[word] = [draw_generated(f[k], context, SIDE) for f in np.asarray(made.frames)]
+    lines |= {"Nearest real case before": list(before), "Nearest real case after": list(after)}
+    for k, row in enumerate(shown):
+        for cell, (words, pictures) in zip(st.columns(max(5, len(lines))), lines.items()):
+            if k == 0:
+                cell.caption(words)
+            cell.image(pictures[k], width="stretch", alt=words)
+            if words == "The case":
+                cell.button(
+                    text.label(data.of(np.array([row])).names()[0], 16),
+                    key=context.key(f"steer-case-{k}-{row}"),
+                    on_click=state.look_at,
+                    args=(int(row),),
+                    type="tertiary",
+                )
 
 
 def _names(made: Steering, context: Context, rows: np.ndarray) -> None:

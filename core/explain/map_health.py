@@ -343,6 +343,17 @@ def inside_auroc(strong: np.ndarray, data: Dataset, rows: np.ndarray) -> np.ndar
     return found
 
 
+def pointing(value: np.ndarray, data: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Return of each case whether the strongest place of its map `value` [n,*input] lies inside its
+    mask (the pointing game of Zhang et al. 2018), float64 [n] of 0 and 1; NaN without a known
+    outline.
+    """
+    part, strong = data.of(rows), strengths(value)
+    masks = part.mask().reshape(len(rows), -1)
+    hit = masks[np.arange(len(rows)), strong.argmax(1)].astype(float)
+    return np.where(part.outlined & masks.any(1), hit, np.nan)
+
+
 def localisation(how: str, value: np.ndarray, data: Dataset, rows: np.ndarray) -> Metric:
     """AUROC of the map's strength against the mask, over cases whose mask has both sides; chance is
     0.5. The note gives the share of strength inside beside the share of area, and how often the
@@ -412,10 +423,13 @@ def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(size > 0, (x * y).sum(1) / np.where(size > 0, size, 1), np.nan)
 
 
-def randomised(model: Any, seed: int = 0) -> Any | None:
+def randomised(model: Any, seed: int = 0, last: int | None = None) -> Any | None:
     """Return a copy of a fitted method whose networks have random weights: all layers as they are
     when built, and parameters that no layer can reset put into another order. None for a method
     without networks.
+
+    `last`: only so many layers that can be reset, counted from the output (cascading
+    randomisation, Adebayo et al. 2018).
     """
     import torch
 
@@ -424,14 +438,30 @@ def randomised(model: Any, seed: int = 0) -> Any | None:
     other = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        for net in other.nets():
-            left = dict(net.named_parameters())
-            for name, layer in net.named_modules():
-                if hasattr(layer, "reset_parameters"):
-                    layer.reset_parameters()
-                    for own in layer._parameters:
-                        left.pop(f"{name}.{own}" if name else own, None)
-            for parameter in left.values():
-                flat = parameter.flatten()
-                parameter.copy_(flat[torch.randperm(flat.numel())].view_as(parameter))
+        left = {}
+        for i, net in enumerate(other.nets()):
+            left |= {f"{i}.{name}": value for name, value in net.named_parameters()}
+        layers = _resettable(other)
+        for name, layer in layers if last is None else layers[len(layers) - last :]:
+            layer.reset_parameters()
+            for own in layer._parameters:
+                left.pop(f"{name}.{own}", None)
+        for parameter in left.values() if last is None else ():
+            flat = parameter.flatten()
+            parameter.copy_(flat[torch.randperm(flat.numel())].view_as(parameter))
     return other
+
+
+def count_layers(model: Any) -> int:
+    """Return how many layers of a fitted method's networks can be made random."""
+    return len(_resettable(model))
+
+
+def _resettable(model: Any) -> list[tuple[str, Any]]:
+    """Return layers that can be made random, with their names, from the input to the output."""
+    return [
+        (f"{i}.{name}".rstrip("."), layer)
+        for i, net in enumerate(model.nets())
+        for name, layer in net.named_modules()
+        if hasattr(layer, "reset_parameters")
+    ]
