@@ -28,6 +28,7 @@ FOLDERS = ("LIGHTBOX_HOME", "LIGHTBOX_SHARED")  # one folder each
 LISTS = ("LIGHTBOX_METHODS", "LIGHTBOX_FOLDERS")  # folders, separated as in PATH
 SQLITE = "sqlite:///"
 SAFE = "PYTHONSAFEPATH"
+SECRET = ("LIGHTBOX_CATALOGUE", "PGPASSWORD")  # may hold a password
 CONFIGURED = ("matplotlib", "numba")  # read settings from the current folder when they are imported
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from core import limits
-from core.children import environment, python_command
+from core.children import SECRET, environment, python_command
 from core.errors import UserError
 
 BARRED = (
@@ -112,6 +112,7 @@ def run(
             {"function": function, "args": list(args), "memory": memory, "seconds": seconds},
         )
         env = environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MALLOC_ARENA_MAX="2")
+        env = {name: value for name, value in env.items() if name not in SECRET}
         log = folder / "log.txt"
         with open(log, "wb") as out:
             child = subprocess.Popen(

@@ -30,9 +30,11 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path.home() / ".lightbox", description="The workspace folder.")
     catalogue: str = Field(
         default="",
+        repr=False,  # it may hold a password
         description=(
-            "A SQLAlchemy URL where the index is not to be in the workspace; one database "
-            "for each workspace."
+            "Where the catalogue is not to be a file of SQLite in the workspace:"
+            " `postgresql://USER@HOST/DATABASE`, in which each workspace has a schema of its own"
+            " ([how](../how-to/postgresql.md)), or `sqlite:///PATH`, a file for one workspace."
         ),
     )
     light_jobs: int = Field(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests import warm
+from tests import postgres, warm
 from tests.budget import Clock
 from tests.groups import ByGroup, Together, turn_of
 from tests.soak import SOAK, Results, only_in_soak
@@ -72,3 +72,26 @@ def warm_processes(request: pytest.FixtureRequest) -> Iterator[None]:
         for module in (engines, starting):
             patch.setattr(module, "spawn", warm.spawn)
         yield
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server of this process's own; skipped where none is installed."""
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    made = postgres.Server()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Has workspaces keep their catalogues in either database, each workspace in a schema of its
+    own; what makes a workspace for several tests asks for it first.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTBOX_HOME", str(tmp_path_factory.mktemp("workspace") / "home"))
+        if request.param == "postgresql":
+            patch.setenv("LIGHTBOX_CATALOGUE", request.getfixturevalue("server").url())
+        yield request.param

@@ -1,5 +1,5 @@
 """The catalogue: one database that lists datasets and jobs, SQLite (WAL) in the workspace unless
-LIGHTBOX_CATALOGUE names another.
+LIGHTBOX_CATALOGUE names another, see `core.workspace.databases`.
 
 Files are in folders; this is only their index, and `core.workspace.upgrade` can rebuild it from
 them.
@@ -7,16 +7,16 @@ them.
 
 from __future__ import annotations
 
-import errno
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     Connection,
     Float,
@@ -24,8 +24,6 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    create_engine,
-    event,
     func,
     insert,
     select,
@@ -33,30 +31,17 @@ from sqlalchemy import (
 )
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
-from core.errors import FAULTS, Full, UserError
-from core.io.files import has_room
+from core.errors import UserError
+from core.workspace.databases import Database, Lite, parse
 
 T = TypeVar("T")
 
 STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
 ENDED = ("done", "failed", "cancelled", "interrupted")
-REFUSED = {  # what SQLite says: what the user is told
-    "disk i/o error": FAULTS[errno.EIO],
-    "readonly database": FAULTS[errno.EACCES],
-    "unable to open": (
-        "The catalogue of the workspace cannot be opened; see that its folder is there and may be"
-        " written."
-    ),
-    "malformed": (
-        "The catalogue of the workspace is damaged; start Lightbox again and it is rebuilt from"
-        " the folders. Runs and data are not touched."
-    ),
-    "not a database": (
-        "The catalogue of the workspace is damaged; start Lightbox again and it is rebuilt from"
-        " the folders. Runs and data are not touched."
-    ),
-}
+# seeds go to 2^32 - 1, which SQLite's own integers hold and those of PostgreSQL do not
+SEED = BigInteger().with_variant(Integer, "sqlite")
 
 _meta = MetaData()
 _datasets = Table(
@@ -80,7 +65,7 @@ _jobs = Table(
     Column("on_run", String),
     Column("spec", JSON),
     Column("key", String, index=True),
-    Column("seed", Integer),
+    Column("seed", SEED),
     Column("device", String),
     Column("status", String, index=True),
     Column("progress", Float),
@@ -169,88 +154,85 @@ class Job:
 # seconds for which a process that nobody waits for goes on asking a catalogue that another process
 # holds
 PATIENT = 3600.0
-
-
-class Busy(UserError):
-    """Another process holds the catalogue."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The workspace is busy: another program holds its catalogue. Nothing is lost; try again"
-            " in a moment."
-        )
+UNREACHABLE = 0.5  # share of a call's patience that is spent on a server that does not answer
 
 
 class Catalogue:
     """Datasets and jobs of one workspace. Safe for several processes: short transactions, WAL.
 
-    While another process holds the database each call tries again for `patience` seconds; then
-    UserError says that it is busy.
+    While another process holds the database, or its server does not answer, each call tries again
+    for `patience` seconds; then UserError says so. A connection that breaks is made anew.
     """
 
     patience = 10.0
 
-    def __init__(self, where: Path | str, full: bool = False) -> None:
-        """`where`: the path of an SQLite file, or a SQLAlchemy URL. The schema is taken as it
-        should be; see `core.workspace.upgrade`.
-
-        `full`: no byte is free, so that SQLite cannot open the file as usual (it needs 32 kB beside
-        it). It can still be read, as long as no process writes to it; to write raises `Full`.
+    def __init__(self, where: Path | str | Database, full: bool = False) -> None:
+        """`where`: the path of an SQLite file, a SQLAlchemy URL, or a database. The schema is taken
+        as it should be; see `core.workspace.upgrade`. `full`: see `Lite`; to write raises `Full`.
         """
-        self.full, self.folder = full, None if isinstance(where, str) else where.parent
-        if isinstance(where, str):
-            url = where
-        elif full:
-            url = f"sqlite:///file:{quote(str(where))}?mode=ro&immutable=1&uri=true"
-        else:
-            url = f"sqlite:///{where}"
-        lite = url.startswith("sqlite")
-        self.engine = create_engine(
-            url, connect_args={"timeout": 1, "check_same_thread": False} if lite else {}
-        )
-        if lite and not full:
+        if isinstance(where, Path):
+            where = Lite(where, full=full)
+        self.database = parse(where) if isinstance(where, str) else where
+        self.full = full
+        self.engine = self.database.engine()
 
-            @event.listens_for(self.engine, "connect")
-            def _pragmas(connection: Any, _: Any) -> None:
-                for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
-                    connection.execute(f"PRAGMA {pragma}").close()
-
-    def _do(self, work: Callable[[Connection], T], patience: float | None = None) -> T:
-        end = time.monotonic() + (self.patience if patience is None else patience)
+    def _do(
+        self,
+        work: Callable[[Connection], T],
+        level: str | None = None,
+        lost: list[bool] | None = None,
+    ) -> T:
+        """Give what `work` gives. `level`: "READ COMMITTED" where it is more than one statement
+        that are to be done all or none, wherever the database does each by itself. `lost` becomes
+        longer by one each time the connection breaks in the middle.
+        """
+        began, engine = time.monotonic(), self.engine
+        if level is not None and not isinstance(self.database, Lite):
+            engine = engine.execution_options(isolation_level=level)
         while True:
             try:
-                with self.engine.begin() as c:
+                with engine.begin() as c:
                     return work(c)
             except IntegrityError:
                 raise
-            except DatabaseError as e:
-                said = str(e.orig).lower()
-                if self._no_room(said):
-                    raise Full from None
-                if "locked" in said or "busy" in said:
-                    if time.monotonic() < end:
-                        time.sleep(0.1)
-                        continue
-                    raise Busy from None
-                for words, told in REFUSED.items():
-                    if words in said:
-                        raise UserError(told) from None
-                raise
+            except (DatabaseError, NoneFree) as e:
+                trouble = self.database.trouble(e)
+                if trouble is None:
+                    raise
+                if trouble.lost and lost is not None:
+                    lost.append(True)
+                wait = random.uniform(0.05, 0.15)  # not all of those that wait at one moment
+                patience = self.patience * (UNREACHABLE if trouble.lost else 1)
+                if not trouble.passes or time.monotonic() + wait > began + patience:
+                    raise trouble.told from None
+                time.sleep(wait)
 
-    def _no_room(self, said: str) -> bool:
-        """Whether what SQLite says is of a full disk. Trap: of that it also speaks as of an I/O
-        error.
+    def _write_once(
+        self,
+        work: Callable[[Connection], bool],
+        stands: Callable[[], bool],
+        level: str | None = None,
+    ) -> bool:
+        """Do `work`, and tell whether it changed something; once, even where the connection breaks
+        between the change and its being acknowledged. `stands`: whether what it writes is there.
+        Trap: done a second time it finds nothing to do, as if another had been first.
         """
-        if "disk i/o error" in said and self.folder is not None:
-            return not has_room(self.folder)
-        return "disk is full" in said or ("readonly" in said and self.full)
+        lost: list[bool] = []
+        try:
+            return self._do(work, level, lost) or (bool(lost) and stands())
+        except IntegrityError:
+            if lost and stands():
+                return True
+            raise
 
     # -- datasets ----------------------------------------------------------------------------------
     def add_dataset(self, **values: Any) -> None:
         """Add a dataset. UserError where the name is taken."""
+        values = {"created": time.time()} | values
         try:
-            self._do(
-                lambda c: c.execute(insert(_datasets).values(**({"created": time.time()} | values)))
+            self._write_once(
+                lambda c: c.execute(insert(_datasets).values(**values)) is not None,
+                lambda: any(e.items() >= values.items() for e in self.datasets()),
             )
         except IntegrityError:
             raise UserError(
@@ -282,17 +264,29 @@ class Catalogue:
         `created` is now unless it says so.
         """
         last = select(func.coalesce(func.max(_jobs.c.place), 0) + 1).scalar_subquery()
-        values = vars(job) | {
-            "created": job.created or time.time(),
-            "place": last if job.place is None else job.place,
-        }
+        values = _storable(
+            vars(job)
+            | {
+                "created": job.created or time.time(),
+                "place": last if job.place is None else job.place,
+            }
+        )
+
+        def add(c: Connection) -> bool:
+            self.database.take_turn(c)
+            c.execute(insert(_jobs).values(**values))
+            return True
+
+        def stands() -> bool:
+            found = self.job(job.id)
+            return found is not None and found.created == values["created"]
+
         try:
-            self._do(lambda c: c.execute(insert(_jobs).values(**values)))
+            return self._write_once(add, stands, "READ COMMITTED")
         except IntegrityError:
             if job.token and self.jobs(token=job.token):
                 return False
             raise
-        return True
 
     def job(self, id: str) -> Job | None:
         """Return a job, or None."""
@@ -303,7 +297,7 @@ class Catalogue:
         """Jobs whose columns equal (or, given a list, are among) these values, in the order they
         were asked for, whatever the clock said.
         """
-        query = select(_jobs).order_by(_jobs.c.place, _jobs.c.created)
+        query = select(_jobs).order_by(_jobs.c.place.nulls_first(), _jobs.c.created)
         for key, value in equal.items():
             column = _jobs.c[key]
             query = query.where(
@@ -320,8 +314,38 @@ class Catalogue:
             query = query.where(
                 _jobs.c.status.in_([only_if] if isinstance(only_if, str) else only_if)
             )
-        return self._do(lambda c: c.execute(query.values(**values)).rowcount == 1)
+        query = query.values(**_storable(values))
+
+        def stands() -> bool:
+            found = self.job(id)
+            return found is not None and vars(found).items() >= values.items()
+
+        return self._write_once(lambda c: c.execute(query).rowcount == 1, stands)
 
     def remove_job(self, id: str) -> None:
         """Take a job out; its folder stays."""
         self._do(lambda c: c.execute(sql_delete(_jobs).where(_jobs.c.id == id)))
+
+    # -- all at once -------------------------------------------------------------------------------
+    def copy(self) -> tuple[list[dict[str, Any]], list[Job]]:
+        """All datasets and jobs, as they were at one moment."""
+
+        def read(c: Connection) -> tuple[list[dict[str, Any]], list[Job]]:
+            datasets = c.execute(select(_datasets).order_by(_datasets.c.created)).mappings()
+            jobs = c.execute(select(_jobs).order_by(_jobs.c.place.nulls_first(), _jobs.c.created))
+            return [dict(d) for d in datasets], [Job(**r._mapping) for r in jobs]
+
+        return self._do(read, "REPEATABLE READ")
+
+
+def fill(c: Connection, datasets: list[dict[str, Any]], jobs: list[Job]) -> None:
+    """Write datasets and jobs into an empty catalogue, within the transaction of `c`."""
+    if datasets:
+        c.execute(insert(_datasets), datasets)
+    if jobs:
+        c.execute(insert(_jobs), [_storable(vars(job)) for job in jobs])
+
+
+def _storable(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values as both databases hold them: PostgreSQL has no letter 0."""
+    return {k: v.replace("\0", "\ufffd") if isinstance(v, str) else v for k, v in values.items()}

@@ -101,6 +101,20 @@ def read_dataset_entries(home: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda e: (e["created"], e["id"]))
 
 
+def read_all(home: Path) -> tuple[list[dict[str, Any]], list[Job]]:
+    """Return what a catalogue made of the folders says: the datasets, of those with one name the
+    oldest, and the jobs, of those with one token the first, in their places.
+
+    What stands there as running is looked at by whoever shows it.
+    """
+    datasets = {entry["name"]: entry for entry in read_dataset_entries(home)[::-1]}
+    jobs = {job.token or job.id: job for job in read_jobs(home)[::-1]}
+    return (
+        list(datasets.values())[::-1],
+        [replace(job, place=place) for place, job in enumerate(list(jobs.values())[::-1], 1)],
+    )
+
+
 def write_missing(home: Path, jobs: list[Job], datasets: list[dict[str, Any]]) -> None:
     """Write the records of folders that have none yet, from the catalogue: those of a workspace
     made before there were records.

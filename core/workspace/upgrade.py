@@ -8,13 +8,11 @@ before go on. Looking a catalogue over (quick_check reads every page) takes 1 ms
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,14 +20,15 @@ from urllib.parse import quote
 from sqlalchemy import Engine, create_engine, event, inspect
 
 from core.errors import Full, UserError
-from core.io.files import has_room, make_folder, move, remove, write_bytes, write_json
+from core.io.files import has_room, make_folder, move, remove, write_bytes
 from core.io.locks import hold_lock
 from core.workspace import records
-from core.workspace.catalogue import Busy, Catalogue
+from core.workspace.catalogue import Catalogue, Job, fill
+from core.workspace.databases import Busy, Lite, Postgres, parse
+from core.workspace.notices import add_rebuilt
+from core.workspace.server_catalogue import open_on_server, refuse_second
+from core.workspace.versions import VERSIONS, check_known, migrate
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-VERSIONS = sorted(p.name[:4] for p in (MIGRATIONS / "versions").glob("[0-9]*.py"))
-NOTICE = "notice.json"
 # a file of so many bytes that is given up on a full disk, so that removing something can be written
 # down
 RESERVE, RESERVED = "reserve", 256 << 10
@@ -40,14 +39,29 @@ def open_catalogue(home: Path, url: str = "", keep: bool = True) -> Catalogue:
     """Return the catalogue of the workspace in `home`, or the one at `url`; `keep` some of the disk
     for when it is full. UserError when it was made by a newer Lightbox or cannot be opened.
     """
+    database = parse(url) if url else Lite(home / "catalogue.db")
+    if isinstance(database, Postgres):
+        return open_on_server(home, database)
+    refuse_second(home)
     if url:
-        return _open_other_database(url)
+        return _open_elsewhere(database)
     path = home / "catalogue.db"
+    if _make_sound(home, path) == "full":
+        return Catalogue(path, full=True)
+    if keep:
+        reserve_space(home)
+    return Catalogue(path)
+
+
+def _make_sound(home: Path, path: Path) -> str:
+    """Rebuild a catalogue that is damaged or missing, bring an older one to this version; "full"
+    where the disk has no room even to open it as usual, "" otherwise.
+    """
     seen = _inspect(path)
     if seen == "full":
         if _read_version(path, full=True) != VERSIONS[-1]:
             raise Full
-        return Catalogue(path, full=True)
+        return "full"
     if seen != VERSIONS[-1]:
         held = hold_lock(home / "catalogue.lock", WAIT)
         if held is None:
@@ -67,9 +81,7 @@ def open_catalogue(home: Path, url: str = "", keep: bool = True) -> Catalogue:
                 _rebuild(home, path, now)
             elif now != VERSIONS[-1]:
                 _bring_up(home, path, now)
-    if keep:
-        reserve_space(home)
-    return Catalogue(path)
+    return ""
 
 
 def reserve_space(home: Path) -> None:
@@ -128,38 +140,11 @@ def _read_version(path: Path, full: bool = False) -> str:
         }
         if not {"jobs", "datasets"} <= tables:
             return "damaged" if tables else "missing"
-        return _is_known(
+        return check_known(
             [v for (v,) in c.execute("SELECT version_num FROM alembic_version")]
             if "alembic_version" in tables
             else []
         )
-
-
-def _is_known(found: list[str]) -> str:
-    version = found[0] if found else "0000"
-    if version not in ("0000", *VERSIONS):
-        raise UserError(
-            "This workspace was last used by a newer Lightbox (its catalogue has version"
-            f" {version}, this one knows {VERSIONS[-1]}); update Lightbox, or set LIGHTBOX_HOME to"
-            " another folder. Nothing was changed."
-        )
-    return version
-
-
-def migrate(engine: Engine, unversioned: bool = False) -> None:
-    """Bring a database to the present schema in one transaction; `unversioned`: it has the tables
-    of the time before versions were kept.
-    """
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as c:
-        config.attributes["connection"] = c
-        if unversioned:
-            command.stamp(config, "0001")
-        command.upgrade(config, "head")
 
 
 @contextmanager
@@ -222,44 +207,38 @@ def _rebuild(home: Path, path: Path, why: str) -> None:
     """Make a new catalogue, of all that the folders tell of. The user is told once if that is
     anything, or if there was one that was damaged.
     """
-    # what an attempt before has left, or logs without their database
-    for part in home.glob("catalogue.db*"):
-        remove(part)
-    new = home / "catalogue.db.new"
-    with _transactional_engine(new) as engine:
-        migrate(engine)
-    made = Catalogue(new)
-    names: set[str] = set()
-    for entry in records.read_dataset_entries(home):
-        if entry["name"] not in names:
-            made.add_dataset(**entry)
-            names.add(entry["name"])
-    jobs = records.read_jobs(home)
-    # what stands there as running is looked at by whoever shows it
-    for place, job in enumerate(jobs, 1):
-        made.add_job(replace(job, place=place))
-    made.engine.dispose()
-    with closing(sqlite3.connect(new)) as c:
-        c.execute("PRAGMA journal_mode=DELETE")  # all of it in the one file that is renamed
-    os.replace(new, path)
-    if why == "damaged" or jobs or names:
-        runs = sum(j.kind == "train" for j in jobs)
+    datasets, jobs = records.read_all(home)
+    make_file(path, datasets, jobs)
+    if why == "damaged" or jobs or datasets:
         was = (
             f"was damaged (it is kept in {home / 'damaged'})" if why == "damaged" else "was missing"
         )
-        add_notice(
-            home,
-            f"The catalogue of this workspace {was} and was rebuilt from the folders:"
-            f" {len(names)} dataset{'s' * (len(names) != 1)}, {runs} run{'s' * (runs != 1)}.",
-        )
+        add_rebuilt(home, was, len(datasets), sum(j.kind == "train" for j in jobs))
 
 
-def _open_other_database(url: str) -> Catalogue:
-    """Return a catalogue of another database; its backups are its owner's."""
+def make_file(path: Path, datasets: list[dict[str, Any]], jobs: list[Job]) -> None:
+    """Make a new catalogue of SQLite at `path`, in place of any that is there: whole or not at
+    all.
+    """
+    # what an attempt before has left, or logs without their database
+    for part in (*path.parent.glob(f"{path.name}-*"), *path.parent.glob(f"{path.name}.new*")):
+        remove(part)
+    new = path.with_name(f"{path.name}.new")
+    with _transactional_engine(new) as engine:
+        migrate(engine)
+        with engine.begin() as c:
+            fill(c, datasets, jobs)
+    with closing(sqlite3.connect(new)) as c:
+        c.execute("PRAGMA journal_mode=DELETE")  # all of it in the one file that is renamed
+    os.replace(new, path)
+
+
+def _open_elsewhere(database: Lite) -> Catalogue:
+    """Return a catalogue in a file of SQLite elsewhere; its backups are its owner's."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        catalogue = Catalogue(url)
+        catalogue = Catalogue(database)
         tables = set(inspect(catalogue.engine).get_table_names())
         with catalogue.engine.connect() as c:
             found = (
@@ -267,32 +246,11 @@ def _open_other_database(url: str) -> Catalogue:
                 if "alembic_version" in tables
                 else []
             )
-        if _is_known(found) != VERSIONS[-1]:
+        if check_known(found) != VERSIONS[-1]:
             migrate(catalogue.engine, "jobs" in tables and not found)
-    except (SQLAlchemyError, ModuleNotFoundError) as e:
+    except SQLAlchemyError as e:
         raise UserError(
             f"The catalogue that LIGHTBOX_CATALOGUE names cannot be opened ({type(e).__name__});"
-            " see that the address is right and its driver installed."
+            " see that its folder is there and may be written."
         ) from None
     return catalogue
-
-
-# -- what the user is told once --------------------------------------------------------------------
-def add_notice(home: Path, sentence: str) -> None:
-    """Keep a sentence for the next person who looks."""
-    write_json(home / NOTICE, [*_read_notices(home), sentence])
-
-
-def take_notices(home: Path) -> list[str]:
-    """Sentences that nobody has been told yet; each is given once."""
-    found = _read_notices(home)
-    if found:
-        remove(home / NOTICE)
-    return found
-
-
-def _read_notices(home: Path) -> list[str]:
-    try:
-        return [str(s) for s in json.loads((home / NOTICE).read_text())]
-    except (OSError, ValueError):
-        return []

@@ -33,7 +33,7 @@ from core.io.files import (
     write_once,
 )
 from core.settings import Settings
-from core.workspace import decisions, records, upgrade
+from core.workspace import decisions, notices, records, upgrade
 from core.workspace.catalogue import DERIVED, Catalogue, Job
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Workspace:
 
     def startup_messages(self) -> list[str]:
         """Sentences about the workspace that the user has not been told yet; each is given once."""
-        return upgrade.take_notices(self.home)
+        return notices.take_notices(self.home)
 
     @cached_property
     def key(self) -> bytes:

@@ -228,7 +228,7 @@ def test_a_save_that_was_cut_off_goes_on_with_checksums(tmp_path):
 
 # -- in a workspace --------------------------------------------------------------------------------
 @pytest.fixture
-def ws(tmp_path, monkeypatch):
+def ws(database, tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path / "home"))
     made = Workspace(tmp_path / "home")
     made.add(replace(some(), name="few"))

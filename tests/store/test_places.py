@@ -15,22 +15,22 @@ from tests.survive import _make
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(database, tmp_path_factory):
     ws = _make.workspace(tmp_path_factory.mktemp("places") / "home")
     with pytest.MonkeyPatch.context() as patch:
         yield _make.do(ws, _make.ask(ws, patch).id).id, ws
 
 
-def test_an_export_and_a_report_go_to_an_address(run, monkeypatch, tmp_path):
+def test_an_export_and_a_report_go_to_an_address(run, database, monkeypatch, tmp_path):
     id, ws = run
     monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
-    there = told("export", id, "--to", "memory://exported/run")
+    there = told("export", id, "--to", f"memory://{database}/run")
     memory = fsspec.filesystem("memory")
     assert "rows.csv" in there["files"]
-    with memory.open("/exported/run/embedding-latent/z.npy") as f:
+    with memory.open(f"/{database}/run/embedding-latent/z.npy") as f:
         np.testing.assert_array_equal(np.load(f), ws.artifact(id, "embedding-latent").z)
-    assert json.loads(memory.cat("/exported/run/run.json"))["run"] == id
-    assert "already holds files" in refused("export", id, "--to", "memory://exported/run")
+    assert json.loads(memory.cat(f"/{database}/run/run.json"))["run"] == id
+    assert "already holds files" in refused("export", id, "--to", f"memory://{database}/run")
     page = told("report", id, "--to", f"file://{tmp_path}/deep/page.html")
     assert (tmp_path / "deep" / "page.html").stat().st_size == page["bytes"]
     assert "cannot be written to" in refused("report", id, "--to", "nonsense://x/page.html")

@@ -11,7 +11,7 @@ from core.workspace.workspace import Workspace
 
 
 @pytest.fixture
-def ws(tmp_path):
+def ws(database, tmp_path):
     made = Workspace(tmp_path)
     made.add(make_sample("digits"))
     return made

@@ -47,14 +47,14 @@ def named(n=60, held=(), **more):
 
 
 @pytest.fixture
-def ws(tmp_path):
+def ws(database, tmp_path):
     made = Workspace(tmp_path)
     made.add(named())
     return made
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(database, tmp_path_factory):
     """A workspace with a run, groups found in it, and a map, all made before anything was
     excluded.
     """

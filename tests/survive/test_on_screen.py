@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from core.workspace import upgrade
+from core.workspace import notices
 from tests.browser.conftest import (
     browser,
     choose_method,
@@ -77,7 +77,7 @@ def test_a_double_click_is_one_run(page, served, ws):
 
 def test_a_link_to_a_run_that_is_gone_opens_what_there_is(page, served, ws):
     gone = "0123456789"
-    upgrade.add_notice(
+    notices.add_notice(
         ws.home, "The catalogue of this workspace was damaged and was rebuilt from the folders."
     )
     for where in ("latent", "results"):

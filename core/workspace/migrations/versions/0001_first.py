@@ -46,7 +46,8 @@ def upgrade() -> None:
         sa.Column("id", sa.String, primary_key=True),
         sa.Column("spec", sa.JSON),
         *(sa.Column(name, sa.String) for name in words),
-        *(sa.Column(name, sa.Integer) for name in ("seed", "cancel", "resume", "pid")),
+        sa.Column("seed", sa.BigInteger().with_variant(sa.Integer, "sqlite")),
+        *(sa.Column(name, sa.Integer) for name in ("cancel", "resume", "pid")),
         *(sa.Column(name, sa.Float) for name in numbers),
     )
     op.create_index("ix_jobs_key", "jobs", ["key"])
