@@ -261,6 +261,7 @@ def _balance(data: Dataset) -> None:
         barmode="stack",
         height=220,
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        xaxis_type="category",
         yaxis_title="cases",
         legend={"orientation": "h", "y": 1.15},
     )

@@ -138,8 +138,8 @@ def _show_label_mix(
     figure.update_layout(
         height=120 + 26 * len(order),
         yaxis={"autorange": "reversed", "automargin": True},
-        xaxis_title="known label",
-        margin={"t": 10, "b": 10},
+        xaxis={"title": "known label", "type": "category"},
+        margin={"t": 10, "b": 10, "l": 10},
     )
     with st.expander("Agreement with the known labels", expanded=len(order) <= 15):
         st.plotly_chart(

@@ -14,7 +14,7 @@ from app import text
 from app.state import Context
 from core.artifacts import Metrics, Model
 from core.cards import load_card
-from core.imaging.palette import ACCENT, GREY, INK, NONE, PALE
+from core.imaging.palette import ACCENT, INK, NONE, PALE
 from core.registry import describe_abilities, headlines, method_class
 from core.words import describe_groups
 from core.workspace import notes
@@ -172,7 +172,7 @@ class Style:
 
 
 KEPT = Style("computed", {"color": ACCENT, "width": 2, "dash": "solid"}, 0.8, INK, ACCENT)
-LEFT_OUT = Style("left out", {"color": NONE, "width": 1, "dash": "dot"}, 0.35, GREY, PALE)
+LEFT_OUT = Style("left out", {"color": NONE, "width": 1, "dash": "dot"}, 0.35, NONE, PALE)
 
 
 def _built(artifact: Model, context: Context) -> None:

@@ -15,6 +15,7 @@ BLACK, INK, DARK, GREY, FAINT, PALE, WHITE = (
     "#F0F0F0",
     "#FFFFFF",
 )
+PAGES = {"light": "#FAFAFA", "dark": "#161616"}  # behind everything, by theme
 OCHRE = "#B07500"  # of writing on white, where AMBER is too light to read
 CIVIDIS = [
     "#00224e",
@@ -35,6 +36,32 @@ def rgb(colour: str) -> tuple[int, int, int]:
     """Return a colour “#RRGGBB” as three numbers from 0 to 255."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return red, green, blue
+
+
+def contrast(colour: str, behind: str) -> float:
+    """Contrast ratio of two colours “#RRGGBB”, from 1 to 21 (WCAG 2.2, relative luminance)."""
+    low, high = sorted(_luminance(c) for c in (colour, behind))
+    return (high + 0.05) / (low + 0.05)
+
+
+def readable(colour: str, behind: str, least: float) -> str:
+    """`colour`, mixed with as much black (on a light page) or white (on a dark one) as gives it a
+    contrast of `least` with what is `behind`; as it is where it has that.
+    """
+    end = 0 if _luminance(behind) > 0.18 else 255
+    for percent in range(101):
+        mixed = (round(c + (end - c) * percent / 100) for c in rgb(colour))
+        found = "#" + "".join(f"{c:02X}" for c in mixed)
+        if contrast(found, behind) >= least:
+            return found
+    return found
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of a colour, from 0 to 1."""
+    parts = [c / 255 for c in rgb(colour)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def category_colours(k: int) -> list[str]:
