@@ -4,7 +4,9 @@ colouring, filtering, statistics and export.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -256,6 +258,27 @@ def list_columns(ws: Workspace, data: Dataset, job: Job | None = None) -> dict[s
         *table[1:],
     ]
     return {c.name: c for c in found}
+
+
+def fingerprint_columns(columns: Iterable[Column]) -> str:
+    """Return what tells whether columns of one dataset are the same as before: their names and, of
+    what runs found, the values; the table's own are told by the dataset's hash. Saved groups, which
+    no comparison looks at, are left out.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    for column in columns:
+        if column.source == "group":
+            continue
+        found.update(repr((column.name, column.kind, column.source)).encode())
+        if column.source == "data":
+            continue
+        if column.kind == "amount":
+            found.update(np.ascontiguousarray(column.values).tobytes())
+        else:
+            code, words = column.codes()
+            found.update(repr(words).encode())
+            found.update(np.ascontiguousarray(code).tobytes())
+    return found.hexdigest()
 
 
 def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str, Column]:

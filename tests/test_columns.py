@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from core.columns import Column, table_columns
+from core.columns import Column, fingerprint_columns, table_columns
 from tests.contract._fits import small_shared
 
 
@@ -34,3 +34,17 @@ def test_columns_of_a_dataset_are_made_once_and_those_of_its_views_are_their_own
     columns.pop()
     assert len(table_columns(data)) == len(columns) + 1
     assert len(table_columns(data.take(np.arange(3)))[0].values) == 3
+
+
+def test_a_fingerprint_tells_what_runs_found_and_nothing_of_groups():
+    score, other = np.arange(4.0), np.array([0.0, 1, 2, 9])
+    words = np.array(["a", "b", None, "a"], dtype=object)
+    one = [Column("score", score, "amount", "run"), Column("cluster", words, "category", "run")]
+    group = Column("group: x", words, "category", "group")
+    same = fingerprint_columns(one)
+    assert fingerprint_columns([*one, group]) == same
+    assert fingerprint_columns([Column("score", score.copy(), "amount", "run"), one[1]]) == same
+    assert fingerprint_columns([Column("score", other, "amount", "run"), one[1]]) != same
+    renamed = np.array(["a", "c", None, "a"], dtype=object)
+    assert fingerprint_columns([one[0], Column("cluster", renamed, "category", "run")]) != same
+    assert fingerprint_columns(one[:1]) != same

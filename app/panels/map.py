@@ -25,8 +25,8 @@ from app.panels.map_neighbours import true_neighbours
 from app.panels.map_sprites import sprites
 from app.state import Context
 from core.artifacts import Map
-from core.columns import Column, map_points, slice_columns
-from core.explain.group_differences import find_differences
+from core.columns import Column, fingerprint_columns, map_points, slice_columns
+from core.explain.group_differences import Difference, find_differences
 from core.imaging.palette import ACCENT, AMBER
 from core.maps.make import count_sampled
 from core.maps.projections import PROJECTIONS, describe_comparison
@@ -244,10 +244,23 @@ def panels(context: Context, key: str = "selection") -> None:
                 draw_()
 
 
+@st.cache_data(max_entries=64, show_spinner="Comparing with the rest")
+def _differences(
+    hash: str, fingerprint: str, rows: np.ndarray, _columns: list[Column], _over: np.ndarray
+) -> list[Difference]:
+    """Worked out once for a dataset, its columns and a selection; a page asks at every drawing."""
+    return find_differences(_columns, np.isin(_over, rows))
+
+
 def why(context: Context) -> None:
     """The fields in which the selection differs most from the rest, in sentences."""
-    found = find_differences(
-        list(context.columns.values()), np.isin(context.data.rows, state.selection().rows)
+    columns = list(context.columns.values())
+    found = _differences(
+        context.data.hash,
+        fingerprint_columns(columns),
+        state.selection().rows,
+        columns,
+        context.data.rows,
     )
     if not found:
         st.markdown(

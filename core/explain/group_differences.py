@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.columns import Column, format_distinct
+from core.stats.two_samples import chi_squared, false_discovery, rank_sum
 from core.words import percent
 
 
@@ -43,8 +44,6 @@ def find_differences(
     bool array over the rows, `sides` what the two sides are called in the sentences. Empty when a
     side has fewer than 3 rows.
     """
-    from scipy.stats import false_discovery_control
-
     if min(inside.sum(), (~inside).sum()) < 3:
         return []
     found = [
@@ -59,7 +58,7 @@ def find_differences(
     ]
     if not found:
         return []
-    q = false_discovery_control([p for _, _, p, _, _ in found])
+    q = false_discovery([p for _, _, p, _, _ in found])
     kept = [
         Difference(name, effect, float(qi), words, n)
         for (name, effect, _, words, n), qi in zip(found, q, strict=True)
@@ -74,13 +73,11 @@ Found = tuple[str, float, float, str, tuple[int, int]]
 def _compare_amounts(
     column: Column, inside: np.ndarray, sides: tuple[str, str, str]
 ) -> Found | None:
-    from scipy.stats import mannwhitneyu
-
     there = np.isfinite(column.values)
     a, b = column.values[there & inside], column.values[there & ~inside]
-    if len(a) < 3 or len(b) < 3 or np.ptp(np.concatenate([a, b])) == 0:
+    if len(a) < 3 or len(b) < 3 or min(a.min(), b.min()) == max(a.max(), b.max()):
         return None
-    u, p = mannwhitneyu(a, b)
+    u, p = rank_sum(a, b)
     effect = 2 * u / (len(a) * len(b)) - 1
     inner, outer = format_distinct(float(np.median(a)), float(np.median(b)))
     more = "higher" if effect > 0 else "lower"
@@ -91,31 +88,24 @@ def _compare_amounts(
 def _compare_categories(
     column: Column, inside: np.ndarray, sides: tuple[str, str, str]
 ) -> Found | None:
-    from scipy.stats import chi2_contingency
-
     code, words = column.codes()
     if len(words) < 2:
         return None
-    table = np.array(
-        [np.bincount(code[side & (code >= 0)], minlength=len(words)) for side in (inside, ~inside)]
+    known = code >= 0
+    whole = np.array(
+        [np.bincount(code[side & known], minlength=len(words)) for side in (inside, ~inside)]
     )
-    table = table[:, table.sum(0) > 0]
-    if table.shape[1] < 2 or (table.sum(1) == 0).any():
+    table = whole[:, whole.sum(0) > 0]
+    n = whole.sum(1)
+    if table.shape[1] < 2 or (n == 0).any():
         return None
-    p = chi2_contingency(table, correction=False)
-    effect = float(np.sqrt(p.statistic / table.sum()))
-    share = np.array(
-        [
-            np.bincount(code[side & (code >= 0)], minlength=len(words))
-            / max(1, (side & (code >= 0)).sum())
-            for side in (inside, ~inside)
-        ]
-    )
+    statistic, p = chi_squared(table)
+    share = whole / n[:, None]
     j = int(np.argmax(np.abs(share[0] - share[1])))
     return (
         column.name,
-        effect,
-        float(p.pvalue),
+        float(np.sqrt(statistic / n.sum())),
+        p,
         f"is “{words[j]}” in {percent(share[0, j])} {sides[1]}, {percent(share[1, j])} {sides[2]}",
-        (int((inside & (code >= 0)).sum()), int((~inside & (code >= 0)).sum())),
+        (int(n[0]), int(n[1])),
     )

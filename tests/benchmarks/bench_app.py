@@ -1,9 +1,10 @@
 """Seconds a user waits, in a real Chromium, beside what they may be at most:
-`python -m tests.benchmarks.bench_app [--rows 100000]`.
+`python -m tests.benchmarks.bench_app [--rows 100000] [--home FOLDER]`.
 
 First page: from opening the address to the sidebar drawn, server warm. Page switch: from the click
 to the new page's script finished and its title shown. Lasso: from releasing the mouse to the
-gallery of the selection drawn; then from the click on each other panel about the selection.
+gallery of the selection drawn; then from the click on each other panel about the selection, the
+first of anybody since the server's start, and then once more.
 Memory of the server after many sessions is told by `bench_clients --sessions 30`.
 """
 
@@ -48,6 +49,14 @@ def prepared(home: Path, rows: int = ROWS) -> str:
     return run.id
 
 
+def find_prepared(home: Path) -> str:
+    """Id of the run of a folder that was prepared before, "" where none was."""
+    from core.workspace.workspace import Workspace
+
+    runs = Workspace(home / "ws").runs()
+    return next((job.id for job in runs if job.method == "pca"), "")
+
+
 def idle(page: Any) -> None:
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
 
@@ -57,10 +66,12 @@ def main() -> None:
 
     asked = argparse.ArgumentParser(prog="python -m tests.benchmarks.bench_app")
     asked.add_argument("--rows", type=int, default=ROWS)
-    rows = asked.parse_args().rows
+    asked.add_argument("--home", type=Path, help="a folder prepared before, or to prepare")
+    told = asked.parse_args()
+    rows = told.rows
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        run = prepared(home, rows)
+        home = told.home or Path(folder)
+        run = find_prepared(home) or prepared(home, rows)
         with (
             serving({"LIGHTBOX_HOME": str(home / "ws")}, home / "app.log") as url,
             sync_playwright() as p,
@@ -90,8 +101,12 @@ def main() -> None:
                 sent.append(sum(frames))
             tell("lasso to gallery", median(first), 1.0)
             print(f"frames after a lasso: {median(sent) / 1000:.1f} kB")
-            for name in tabs(page)[1:]:
+            names = tabs(page)
+            for name in names[1:]:
                 tell(f"its panel “{name}”, from the click", panel(page, name), 1.0)
+            panel(page, names[0])
+            for name in names[1:]:
+                tell(f"its panel “{name}” once more", panel(page, name), 1.0)
 
 
 def tell(what: str, seconds: float, most: float) -> None:

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tests.benchmarks.bench_app import ROWS, prepared
+from tests.benchmarks.bench_app import ROWS, find_prepared, prepared
 from tests.browser.conftest import serving
 
 CLIENTS = 10
@@ -246,7 +246,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = told.home or Path(folder)
         ws = Workspace(home / "ws")
-        run = next((j.id for j in ws.runs() if j.method == "pca"), "") or prepared(home, told.rows)
+        run = find_prepared(home) or prepared(home, told.rows)
         job = ws.job(run)
         if told.training:
             params = {"epochs": 1000}
