@@ -17,9 +17,10 @@ if data is None:
     st.stop()
 if not len(data):
     shell.stop_without_cases()
+question = st.container()  # above both columns: it is a sentence, which one column would cut
 left, right = st.columns([1, 2], gap="large")
 with left:
-    kind = method_choice.choose(data)
+    kind = method_choice.choose(data, question)
 with right:
     if kind is not None:
         train_form.start(kind, data)

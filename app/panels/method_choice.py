@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import state, text
 from app.panels import cases as _cases
@@ -24,9 +25,9 @@ def _reasons(home: str, hash: str, name: str) -> dict[str, str | None]:
     return {id: why_not(kind, data) for id, kind in methods().items()}
 
 
-def choose(data: Dataset) -> type[Method] | None:
-    """The question, the methods that answer it best here, all that fit by search, and why the
-    others do not; gives the chosen method.
+def choose(data: Dataset, above: DeltaGenerator) -> type[Method] | None:
+    """The question, drawn in `above`, the methods that answer it best here, all that fit by search,
+    and why the others do not; gives the chosen method.
     """
     reasons = _reasons(str(state.workspace().home), data.hash, data.name)
     waiting = {
@@ -38,7 +39,7 @@ def choose(data: Dataset) -> type[Method] | None:
     if not fits:
         st.info("No method fits this data; see below why.")
     else:
-        _ask(data, fits)
+        _ask(data, fits, above)
     others = [id for id in reasons if id not in fits]
     if others:
         with st.expander(f"What does not fit, and why ({len(others)})"):
@@ -58,7 +59,7 @@ def answers(id: str) -> str:
     return about.sections.get("Answers", "") if about else ""
 
 
-def _ask(data: Dataset, fits: list[str]) -> None:
+def _ask(data: Dataset, fits: list[str], above: DeltaGenerator) -> None:
     """The question, its best methods, and all that fit."""
     fits = sorted(fits, key=lambda id: purpose(methods()[id]))
     asked: dict[str, list[str]] = {}
@@ -71,12 +72,13 @@ def _ask(data: Dataset, fits: list[str]) -> None:
     now = next(words for words, ids in asked.items() if chosen in ids)
     state.set_value("question", now)
     state.kept("question", now, list(asked))
-    st.selectbox(
+    above.selectbox(
         "What do you want to know?",
         list(asked),
         key="w-question",
         on_change=_answer,
         args=({words: ids[0] for words, ids in best.items()},),
+        width=560,
     )
     shown = best[now][:BEST]
     if chosen not in shown:
