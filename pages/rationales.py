@@ -15,8 +15,8 @@ from core.artifacts import Attributions, Rationales
 from core.errors import UserError
 from core.explain.attribution import FROM_BASELINE, HOW, attribution_methods, list_targets
 from core.explain.baselines import list_baselines
-from core.explain.explained_targets import NEIGHBOUR
-from core.jobs.explaining import clustering_of, explain_spec, find_clusters
+from core.explain.explained_targets import NEIGHBOUR, PLACE
+from core.jobs.explaining import clustering_of, explain_spec, find_clusters, newest_map
 from core.report import figures
 
 context = shell.need_run("what in a case moved the model’s result")
@@ -35,6 +35,11 @@ try:
     )
 except UserError:
     offered = {}
+drawn = str(state.value("asked-map") or "")
+if not drawn or context.ws.job(drawn).on_run != context.job.id:
+    drawn = newest_map(context.ws, context.job.id)
+if NEIGHBOUR in offered and drawn:
+    offered[PLACE] = "its place on the map (case in the inspector)"
 asked = bool(offered) and context.data.modality != "text"
 made = [context.ws.artifact(context.job.id, s) for s in context.ws.slugs(context.job.id)]
 given = [artifact for artifact in made if isinstance(artifact, Rationales)]
@@ -75,9 +80,12 @@ main, side = st.columns([5, 2])
 with main:
     controls = st.container(key="controls-rationales")
     a, b, d, c = controls.columns([3, 3, 3, 2], vertical_alignment="bottom")
+    wanted = state.value("asked-target")  # on the map
+    state.set_value("asked-target", None)
     target = a.selectbox(
         "Explain",
         list(offered),
+        index=list(offered).index(wanted) if wanted in offered else 0,
         format_func=lambda t: text.plain(offered[t]),
         key=context.key("target"),
     )
@@ -100,14 +108,22 @@ with main:
         )
     if target == NEIGHBOUR:
         names = dict(zip(context.data.rows.tolist(), context.data.names()))
+        near = state.value("asked-neighbour")
         other = d.selectbox(
             "Which case",
             list(names),
+            index=list(names).index(near) if near in names else 0,
             format_func=lambda r: text.plain(names[r]),
             key=context.key("neighbour"),
         )
         target = f"{NEIGHBOUR} {other}"
     chosen, row = state.selection(), state.selection().primary
+    if target == PLACE and row is None:
+        st.info("Choose a case on the latent map first; its place is told of one case.")
+        st.page_link(navigation.page("latent"), label="Latent map", icon=":material/scatter_plot:")
+        st.stop()
+    if target == PLACE:
+        target = f"{PLACE} {row}"
     test = (
         context.data.part("test").rows
         if (context.data.splits == "test").any()
@@ -118,8 +134,10 @@ with main:
         "the case in the inspector": np.array([row] if row is not None else []),
         f"the selection ({len(chosen):,})": chosen.rows[:500],
     }
+    if target.startswith(PLACE):
+        sets = {"the case in the inspector": np.array([row])}
     which = c.selectbox("For", [k for k, r in sets.items() if len(r)], key=context.key("which"))
-    question = explain_spec(target, sets[which], baseline, grouping)
+    question = explain_spec(target, sets[which], baseline, grouping, drawn)
     spec = {"how": how, **question}
     job = progress.submit_derived("explain", spec, context, start=False)
     if job is None or (job.ended and job.status != "done"):
@@ -136,12 +154,17 @@ with main:
         why = context.ws.artifact(job.id, slug)
         assert isinstance(why, Attributions)
         map_health.show(context, question, how)
+        if target.startswith(PLACE):
+            st.caption(
+                "Orange pushes the case from the middle of its surroundings to its own place on the"
+                " map, blue back; by a linear surrogate of the map around it, in shares of the map."
+            )
         attributions.show(why, context)
         shell.show_provenance(context, f"{how}, {text.label(target)}")
         pin_button(
             partial(figures.attribution_figure, context.data, why, why.rows[:8]),
             context,
-            f"Why: {offered.get(target, target)}",
+            f"Why: {offered.get(target) or offered.get(target.partition(' ')[0], target)}",
             "why",
         )
 with side:

@@ -171,3 +171,25 @@ def test_bad_questions_are_one_sentence():
     digits = lightbox.sample("digits")
     plain = lightbox.fit("pca", digits, dimensions=4)
     assert "no layer" in tcav.why_no_concepts(plain.method, digits)
+
+
+def test_what_was_tested_is_in_the_report():
+    from dataclasses import replace
+
+    from core.artifacts import ConceptTest, Steering
+    from core.report import html
+    from core.workspace.catalogue import Job
+
+    class Kept:
+        def artifacts(self, id):
+            return {"concepttest": ConceptTest.example(), "steering": Steering.example()}
+
+    job = Job(id="j", kind="concept", dataset="d")
+    tested, steered = html._tested(Kept(), job)
+    assert "“tubes”: it speaks for “1”" in tested["caption"]
+    assert "feature 4 (+ 1): raises “1”" in steered["caption"]
+    assert all(one["picture"].startswith("data:image/png") for one in (tested, steered))
+    assert not list(html._tested(Kept(), replace(job, kind="explain")))
+    unread = ConceptTest.example()
+    unread.readable |= {"ok": False}
+    assert html.concept_figure(unread) != html.concept_figure(ConceptTest.example())

@@ -38,7 +38,8 @@ def explain(
         str,
         typer.Option(
             help="What to explain: predicted (the class that the model names, where it names one),"
-            " “class NAME”, score, “axis K”, “cluster K”, or “neighbour ROW” (how like that case)."
+            " “class NAME”, score, “axis K”, “cluster K”, “neighbour ROW” (how like that case), or"
+            " “place ROW” (what puts that case where it lies on the newest map)."
         ),
     ] = "",
     baseline: Annotated[
@@ -65,7 +66,7 @@ def explain(
     from core.explain.attribution import attribution_methods, list_targets
     from core.explain.baselines import check_baseline
     from core.explain.map_health import LONG, default_rows
-    from core.jobs.explaining import clustering_of, explain_spec, find_clusters
+    from core.jobs.explaining import clustering_of, explain_spec, find_clusters, newest_map
     from core.jobs.run_folder import find_artifact
 
     ws = workspace()
@@ -92,15 +93,24 @@ def explain(
         )
     )
     wanted, title = _target(data, offered, target)
+    drawn = newest_map(ws, job.id)
     chosen: Any
-    if rows:
+    if wanted.startswith("place "):
+        if rows or not drawn:
+            raise UserError(
+                "“place ROW” explains that case alone; leave --rows out."
+                if drawn
+                else f"Run {job.id} has no map with two axes; draw one: lightbox map {job.id}."
+            )
+        chosen = [int(wanted.removeprefix("place "))]
+    elif rows:
         chosen = list(dict.fromkeys(row_of(data, r.strip()) for r in rows.split(",")))
     elif health:
         chosen = default_rows(data)
     else:
         test = data.part("test").rows if (data.splits == "test").any() else data.rows
         chosen = test[:20]
-    spec = explain_spec(wanted, chosen, baseline, clusters)
+    spec = explain_spec(wanted, chosen, baseline, clusters, drawn)
     if health:
         _say_health(ws, job, spec, asked, title, json)
     else:
@@ -113,6 +123,9 @@ def _target(data: Any, offered: dict[str, str], target: str) -> tuple[str, str]:
     if wanted.startswith("neighbour ") and "neighbour" in offered:
         row = row_of(data, wanted.removeprefix("neighbour ").strip())
         return f"neighbour {row}", f"how like row {row} it is"
+    if wanted.startswith("place ") and "neighbour" in offered:
+        row = row_of(data, wanted.removeprefix("place ").strip())
+        return f"place {row}", f"where row {row} lies on the map"
     if wanted not in offered or wanted == "neighbour":
         known = ", ".join("neighbour ROW" if k == "neighbour" else k for k in offered)
         raise UserError(

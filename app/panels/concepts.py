@@ -4,12 +4,14 @@ job that tests it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from app import progress, state, text
+from app.pin import pin_button
 from app.state import Context
 from app.views import concepts as view
 from app.views.traversal import opened
@@ -18,6 +20,7 @@ from core.errors import UserError
 from core.explain.concepts import FEWEST, RANDOM, why_no_concepts
 from core.explain.layers import list_layers
 from core.jobs.concepts import column_spec, load_tests, make_spec, rows_spec
+from core.report.concept_figure import concept_figure
 from core.workspace import notes
 
 THIRD = "the upper third"
@@ -64,6 +67,12 @@ def show(context: Context) -> None:
     else:
         for test in load_tests(context.ws, job.id):
             view.show(test, context)
+            pin_button(
+                partial(concept_figure, test),
+                context,
+                f"Concept “{test.concept}”: {test.says}",
+                f"concept-{test.slug}",
+            )
     _earlier(context, None if job is None else job.id)
 
 

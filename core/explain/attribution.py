@@ -26,6 +26,7 @@ from core.training.slices_to_volumes import Fold
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.explain.latent_place import Way
 
 HOW = {
     "integrated_gradients": (
@@ -62,7 +63,8 @@ class Question:
     """What is asked beside way and target: the `baseline` (a key of `BASELINES`), the run's latent
     `space` and `clusters` where targets or baselines go by them, the `seed` of what is drawn, and
     the share `noise` of the spread of the data that is added to every case before it is explained
-    (0; for the check of repeatability).
+    (0; for the check of repeatability). `way`: the line on a map that the target “place ROW” goes
+    by.
     """
 
     baseline: str = "mean"
@@ -70,6 +72,7 @@ class Question:
     clusters: Clusters | None = None
     seed: int = 0
     noise: float = 0.0
+    way: Way | None = None
 
 
 PLAIN = Question()
@@ -188,7 +191,7 @@ def _attribute(
 ) -> Attributions:
     import torch
 
-    forward = make_forward(model, target, data, ask.space, ask.clusters)
+    forward = make_forward(model, target, data, ask.space, ask.clusters, ask.way)
     nets = model.nets()
     device = device_of(nets)
     usual = mean_input(data.reference)

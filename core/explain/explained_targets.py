@@ -1,5 +1,5 @@
 """What of a model's result is explained: a class, the anomaly score, a latent axis, how well a case
-sits in a cluster, how like another case it is.
+sits in a cluster, how like another case it is, what puts it where it lies on a map.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.explain.latent_place import Way
 
 PREDICTED = "predicted"  # of each case the class that the model names
 NEIGHBOUR = "neighbour"  # followed by a row id
+PLACE = "place"  # on a map, followed by the row id of the case
 
 
 def list_targets(model: Any, clusters: Clusters | None = None) -> list[tuple[str, str]]:
@@ -48,12 +50,14 @@ def make_forward(
     data: Dataset,
     space: Embedding | None = None,
     clusters: Clusters | None = None,
+    way: Way | None = None,
 ) -> Callable[[Any], Any]:
     """`x [b,*input]` -> [b]. UserError for what the model cannot be asked about.
 
     A cluster: the squared distance to the nearest other centre less that to its own, in latent
     space, so that more means deeper within. A neighbour: minus the squared distance to that case.
-    Both on unit vectors where the space goes by cosine.
+    Both on unit vectors where the space goes by cosine. A place: how far along `way` an input would
+    lie on the map, in shares of it.
     """
     import torch
 
@@ -77,6 +81,9 @@ def make_forward(
         z = model.embed(x)
         return torch.nn.functional.normalize(z, dim=1) if cosine else z
 
+    if kind == PLACE and way is not None and name == str(way.row):
+        middle, slope = torch.from_numpy(way.middle), torch.from_numpy(way.slope)
+        return lambda x: (embed(x) - middle.to(x)) @ slope.to(x)
     if kind == NEIGHBOUR and name.isdigit():
         if int(name) not in set(data.rows.tolist()):
             raise UserError(f"“{data.name}” has no row {name} to be like.")

@@ -438,7 +438,7 @@ def randomised(model: Any, seed: int = 0, last: int | None = None) -> Any | None
     other = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        left = {}
+        left: dict[str, Any] = {}
         for i, net in enumerate(other.nets()):
             left |= {f"{i}.{name}": value for name, value in net.named_parameters()}
         layers = _resettable(other)

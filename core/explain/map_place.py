@@ -31,19 +31,25 @@ SHARE = 0.2  # of all cases, between these
 AND = " with "  # between a column and those it speaks for
 ENOUGH = 0.3  # of R²
 ALIKE = 0.8  # columns that correlate closer speak with one voice: the first of them
+BLOCKS = 25  # of cases, left out one after another for the intervals of pushes
+NOTHING = float("nan")
 ALPHAS = np.logspace(-1, 4, 12)  # of ridge regression, on standardised columns
 
 
 @dataclass(frozen=True)
 class Push:
     """What one column does: `step` [2], on the map, as a share of its width and height (right and
-    up are positive); `value` of the case and what is `usual` around it, in words.
+    up are positive); `value` of the case and what is `usual` around it, in words. `low`, `high`:
+    95 % interval over patients of its length in its own direction, below 0 where it might push the
+    other way; None where there are too few.
     """
 
     column: str
     value: str
     usual: str
     step: tuple[float, float]
+    low: float | None = None
+    high: float | None = None
 
     @property
     def size(self) -> float:
@@ -75,33 +81,70 @@ class Place:
 
 def explain_place(made: Map, data: Dataset, row: int, top: int = 6) -> Place:
     """Return what puts the case `row` where it lies on the map `made`, by its `top` columns. Cost:
-    six ridge regressions on at most 300 cases.
+    about 30 ridge regressions on at most 300 cases.
     """
-    from sklearn.linear_model import RidgeCV
+    around = find_surroundings(made, data, row)
+    if isinstance(around, Place):
+        return around
+    x, names, words = _describe(around.part)
+    if not names:
+        none = "Nothing is known of the cases but their input."
+        return Place([], NOTHING, None, None, around.many, none)
+    mean, sd = x.mean(0), x.std(0)
+    x = (x - mean) / np.where(sd > 0, sd, 1.0)
+    kept, names = _drop_alike(x, names)
+    x = x[:, kept]
+    fit, low, high = measure_fit(x, around)
+    if (why := why_not_told(fit, low, "What is known of these cases")) is not None:
+        return Place([], fit, low, high, around.many, why)
+    told = []
+    for name in dict.fromkeys(names):
+        value, usual = words[next(c for c in words if name == c or name.startswith(c + AND))]
+        told.append((name, [j for j, n in enumerate(names) if n == name], value, usual))
+    return Place(find_pushes(x, around, told, top), fit, low, high, around.many)
 
-    nothing = float("nan")
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The cases nearest to one on a map, itself first: `part` of the data, `xy` float64 [n,2] where
+    they lie, in shares of the map's width and height.
+    """
+
+    part: Dataset
+    xy: np.ndarray
+
+    @property
+    def many(self) -> int:
+        """Return how many they are."""
+        return len(self.xy)
+
+
+def find_surroundings(made: Map, data: Dataset, row: int) -> Surroundings | Place:
+    """Return the surroundings of a case, or a Place that says why there are none."""
     at = made.at(np.array([row]))
     if made.place is not None or not len(at) or made.xy.shape[1] != 2:
-        return Place([], nothing, None, None, 0, "It is told of cases on maps with two axes only.")
+        why = "It is told of cases on maps with two axes only."
+        return Place([], NOTHING, None, None, 0, why)
     rows, xy = np.asarray(made.rows), np.asarray(made.xy, dtype=np.float64)
     known = np.isin(rows, data.rows)
     rows, xy = rows[known], (xy[known] - xy.min(0)) / np.maximum(np.ptp(xy, axis=0), 1e-12)
     own = int(np.flatnonzero(rows == row)[0])
     many = int(np.clip(SHARE * len(rows), FEWEST, MOST))
     if len(rows) < FEWEST:
-        return Place([], nothing, None, None, len(rows), f"It takes at least {FEWEST} cases.")
+        why = f"It takes at least {FEWEST} cases."
+        return Place([], NOTHING, None, None, len(rows), why)
     near = np.argsort(np.square(xy - xy[own]).sum(1), kind="stable")[:many]  # itself first
-    part = data.of(rows[near])
-    x, names, words = _describe(part)
-    if not names:
-        return Place(
-            [], nothing, None, None, many, "Nothing is known of the cases but their input."
-        )
-    mean, sd = x.mean(0), x.std(0)
-    x = (x - mean) / np.where(sd > 0, sd, 1.0)
-    kept, names = _drop_alike(x, names)
-    x, y = x[:, kept], xy[near]
-    fold = draw_folds(len(part), part.groups)
+    return Surroundings(data.of(rows[near]), xy[near])
+
+
+def measure_fit(x: np.ndarray, around: Surroundings) -> tuple[float, float | None, float | None]:
+    """Return R² of ridge regression from `x` [n,d] to the places, on cases left out with their
+    patients, and its 95 % interval.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    y = around.xy
+    fold = draw_folds(len(y), around.part.groups)
     wrong, whole = np.zeros(len(y)), np.zeros(len(y))
     for k in np.unique(fold):
         rest = fold != k
@@ -112,23 +155,54 @@ def explain_place(made: Map, data: Dataset, row: int, top: int = 6) -> Place:
     def left(i: np.ndarray) -> float:
         return float(wrong[i].sum() / max(whole[i].sum(), 1e-12))
 
-    fit = 1 - left(np.arange(len(y)))
-    bounds = interval(left, len(y), part.groups, (0, np.inf)).turned(1.0)
-    if fit < ENOUGH or bounds.low is None or bounds.low <= 0:
-        why = (
-            "What is known of these cases does not foretell where they lie around here"
-            f" (R² = {fit:.2f} on cases left out), so nothing is said."
-        )
-        return Place([], fit, bounds.low, bounds.high, many, why)
-    steps = x[0][:, None] * RidgeCV(ALPHAS).fit(x, y).coef_.T
+    bounds = interval(left, len(y), around.part.groups, (0, np.inf)).turned(1.0)
+    return 1 - left(np.arange(len(y))), bounds.low, bounds.high
+
+
+def why_not_told(fit: float, low: float | None, what: str) -> str | None:
+    """Return why nothing is said, where a surrogate of `what` does not fit."""
+    if fit >= ENOUGH and low is not None and low > 0:
+        return None
+    return (
+        f"{what} does not foretell where they lie around here (R² = {fit:.2f} on cases left out),"
+        " so nothing is said."
+    )
+
+
+def find_pushes(
+    x: np.ndarray, around: Surroundings, told: list[tuple[str, list[int], str, str]], top: int
+) -> list[Push]:
+    """Return the `top` largest pushes of the first case of `x` [n,d], standardised. `told`: name,
+    columns of `x`, the case's value and what is usual.
+    """
+    from sklearn.linear_model import Ridge, RidgeCV
+
+    y = around.xy
+    whole = RidgeCV(ALPHAS).fit(x, y)
+    kept: dict[bytes, np.ndarray] = {}
+
+    def steps(i: np.ndarray) -> np.ndarray:
+        """Return the steps [d,2] by a surrogate of the cases `i`."""
+        key = i.tobytes()
+        if key not in kept:
+            fitted = Ridge(alpha=whole.alpha_).fit(x[i], y[i])
+            kept[key] = x[0][:, None] * fitted.coef_.T
+        return kept[key]
+
+    every = x[0][:, None] * whole.coef_.T
+    order = sorted(told, key=lambda one: -float(np.hypot(*every[one[1]].sum(0))))[:top]
     found = []
-    for name in dict.fromkeys(names):
-        of = [j for j, n in enumerate(names) if n == name]
-        step = steps[of].sum(0)
-        value, usual = words[next(c for c in words if name == c or name.startswith(c + AND))]
-        found.append(Push(name, value, usual, (float(step[0]), float(step[1]))))
-    found.sort(key=lambda p: -p.size)
-    return Place(found[:top], fit, bounds.low, bounds.high, many)
+    for name, columns, value, usual in order:
+        step = every[columns].sum(0)
+        way = step / max(float(np.hypot(*step)), 1e-12)
+
+        def along(i: np.ndarray, of: list[int] = columns, way: np.ndarray = way) -> float:
+            return float(steps(i)[of].sum(0) @ way)
+
+        bounds = interval(along, len(y), around.part.groups, blocks=BLOCKS)
+        where = (float(step[0]), float(step[1]))
+        found.append(Push(name, value, usual, where, bounds.low, bounds.high))
+    return found
 
 
 def _drop_alike(x: np.ndarray, names: list[str]) -> tuple[list[int], list[str]]:

@@ -8,25 +8,53 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Clusters
+from core.artifacts import Clusters, Embedding, Map
 from core.errors import UserError
+from core.explain.explained_targets import PLACE
+from core.explain.latent_place import Way, find_way
 
 if TYPE_CHECKING:
+    from core.data.dataset import Dataset
     from core.workspace.workspace import Workspace
 
 
 def explain_spec(
-    target: str, rows: np.ndarray, baseline: str = "mean", clusters: str = ""
+    target: str, rows: np.ndarray, baseline: str = "mean", clusters: str = "", map: str = ""
 ) -> dict[str, Any]:
     """Return what is asked beside the way; `clusters` is the run that grouped the cases, kept where
-    the target is one of its clusters.
+    the target is one of its clusters; `map` the job that drew the map, kept where the target is a
+    place on it.
     """
     spec: dict[str, Any] = {"target": target, "rows": np.asarray(rows).tolist()}
     if baseline != "mean":
         spec["baseline"] = baseline
     if target.startswith("cluster "):
         spec["clusters"] = clusters
+    if target.startswith(f"{PLACE} "):
+        spec["map"] = map
     return spec
+
+
+def newest_map(ws: Workspace, run: str) -> str:
+    """Return the id of the newest finished map of a run with two axes; "" where there is none."""
+    found = ws.catalogue.jobs(on_run=run, kind="map", status="done")
+    return next((job.id for job in found[::-1] if job.spec.get("dims") == 2), "")
+
+
+def find_place(
+    ws: Workspace, target: str, named: str | None, space: Embedding | None, data: Dataset
+) -> Way | None:
+    """Return the line to the place of a case on the map that the job `named` drew; None where the
+    target is another.
+    """
+    kind, _, row = target.partition(" ")
+    if kind != PLACE:
+        return None
+    if not named or space is None or not row.isdigit():
+        raise UserError("A place is told of one case on a map that has been drawn.")
+    made = ws.artifact(named, "map")
+    assert isinstance(made, Map)
+    return find_way(made, space, data, int(row))
 
 
 def clustering_of(ws: Workspace, run: str) -> str:

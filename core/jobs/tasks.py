@@ -18,7 +18,7 @@ from core.jobs.apply import apply_model, load_data_as_seen
 from core.jobs.concepts import try_concepts
 from core.jobs.counterfactual import change_case
 from core.jobs.engines import list_gpus
-from core.jobs.explaining import find_clusters
+from core.jobs.explaining import find_clusters, find_place
 from core.jobs.import_dataset import import_data
 from core.jobs.run_folder import find_artifact, load_named_rows, save_artifacts
 from core.jobs.steering import steer_feature
@@ -167,11 +167,13 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     rows = np.asarray(job.spec["rows"]) if job.spec.get("rows") else data.rows
     rows = rows[np.isin(rows, data.rows)]
     run = Run(job.seed, job.device)
+    space = _find_space(ws, job.on_run)
     ask = Question(
         baseline=job.spec.get("baseline", "mean"),
-        space=_find_space(ws, job.on_run),
+        space=space,
         clusters=find_clusters(ws, job.on_run, job.spec.get("clusters")),
         seed=job.seed,
+        way=find_place(ws, job.spec["target"], job.spec.get("map"), space, data),
     )
     opened, target, report = (
         open_model(model, str(run.where)),

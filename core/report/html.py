@@ -18,11 +18,13 @@ from core.artifacts import (
     AnomalyMaps,
     Attributions,
     Clusters,
+    ConceptTest,
     Embedding,
     Map,
     Metric,
     Metrics,
     Model,
+    Steering,
 )
 from core.artifacts.tables import KINDS
 from core.cards import load_card
@@ -34,6 +36,8 @@ from core.explain import traversal
 from core.jobs.run_folder import find_artifact
 from core.registry import describe_abilities, headlines, measures, method_class, open_model
 from core.report import figures, flow, story
+from core.report.concept_figure import concept_figure
+from core.report.steering_figure import steering_figure
 from core.report.threshold import describe_threshold
 from core.words import describe_groups
 from core.workspace import notes, review
@@ -230,7 +234,8 @@ def _figures(
     from core.maps.make import make_map
     from core.maps.projections import LINEAR
 
-    derived = ws.catalogue.jobs(on_run=job.id, kind=["map", "explain"], status="done")
+    kinds = ["map", "explain", "concept", "steer"]
+    derived = ws.catalogue.jobs(on_run=job.id, kind=kinds, status="done")
     embedding = next((a for a in given.values() if isinstance(a, Embedding)), None)
     maps = [
         a
@@ -279,7 +284,19 @@ def _figures(
                     figures.attribution_figure(data, a, a.rows[:8]),
                     f"What moved “{a.target}”, by {a.how.replace('_', ' ')}.",
                 )
+        yield from _tested(ws, j)
     yield from _path(ws, job, data, embedding)
+
+
+def _tested(ws: Workspace, job: Job) -> Iterator[dict[str, str]]:
+    """Yield concepts that were tested on a run, and features that were steered."""
+    for a in ws.artifacts(job.id).values() if job.kind in ("concept", "steer") else ():
+        if isinstance(a, ConceptTest):
+            words = f"“{a.concept}”: {a.says} What an output changes with is no proof of a cause."
+            yield _shown("Whether it uses a concept", concept_figure(a), words)
+        elif isinstance(a, Steering):
+            words = f"{a.title}: {a.says} No steered case is a real one."
+            yield _shown("What a feature changes", steering_figure(a), words)
 
 
 def _unusual(ws: Workspace, job: Job, data: Dataset, a: AnomalyMaps) -> Iterator[dict[str, str]]:
