@@ -39,6 +39,7 @@ def run_title(job: Job, id_first: bool = False) -> str:
         else ""
     )
     only += " · normal only" if job.spec.get("only_normal") else ""
+    only += f" · seed {job.seed}" if job.seed else ""
     only += f" · applied from {job.on_run[:4]}" if job.kind == "apply" else ""
     name = text.plain(job.label or (kind.title if kind else job.method), max(8, 36 - len(only)))
     told = f"{name}{only} · {when}"

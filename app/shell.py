@@ -154,11 +154,13 @@ def _jobs() -> None:
     def show() -> None:
         for job in unfinished()[:2]:
             left = text.duration(job.eta) if job.status == "running" else "waiting"
+            told = job.phase not in ("", "learning")
+            doing = f"{text.label(job.phase, 40)}, " if told else ""
             st.page_link(
                 navigation.page("runs"),
                 label=(
-                    f"{text.label(navigation.run_title(job), 60)}:"
-                    f" {100 * (job.progress or 0.0):.0f} %{f', {left}' if left else ''}"
+                    f"{text.label(navigation.run_title(job), 60)}: {doing}"
+                    f"{100 * (job.progress or 0.0):.0f} %{f', {left}' if left else ''}"
                 ),
                 icon=":material/hourglass_top:",
             )

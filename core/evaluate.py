@@ -4,7 +4,7 @@ types it takes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import product
 
@@ -23,17 +23,20 @@ def measure(
     names: list[str] | None,
     seed: int = 0,
     below: Mapping[str, Artifact] | None = None,
+    report: Callable[[float], None] = lambda done: None,
 ) -> Metrics:
     """Metrics by the measures called `names` (None: the cheap ones). A measure asked for by name
     says why it is not defined; others are silent.
 
     Artifacts of slices are left out: slices of one volume are no independent cases, so numbers are
     of volumes. A measure of several artifacts, such as groups in a latent space, borrows what a run
-    does not give itself from the run it was built on, `below`.
+    does not give itself from the run it was built on, `below`. `report` hears the share of the
+    measures that are done, 0 to 1, and may raise.
     """
     found: list[Metric] = []
     asked = measures() if names is None else {n: measures()[n] for n in names}
-    for one in asked.values():
+    for i, one in enumerate(asked.values()):
+        report(i / len(asked))
         if names is None and not one.cheap:
             continue
         candidates = [_of(artifacts, kind) for kind in one.takes]

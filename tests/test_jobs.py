@@ -57,6 +57,23 @@ def test_cancel_stops_a_run(ws):
     assert queue.wait(ws, job.id, timeout=300).status == "cancelled"
 
 
+def test_a_cancelled_run_goes_on_from_where_it_stood(ws):
+    job = queue.train(ws, "digits", "gaussian_vae", {"epochs": 30})
+    while (ws.job(job.id).progress or 0) < 0.2 and not ws.job(job.id).ended:
+        time.sleep(0.05)
+    queue.cancel(ws, job.id)
+    assert queue.wait(ws, job.id, timeout=300).status == "cancelled"
+    before = [(p["step"], p["loss"]) for p in ws.scalars(job.id) if "loss" in p]
+    queue.resume(ws, job.id)
+    done = queue.wait(ws, job.id, timeout=300)
+    assert (done.status, done.progress) == ("done", 1.0)
+    assert "resumed from its last checkpoint" in done.note
+    curve = [(p["step"], p["loss"]) for p in ws.scalars(job.id) if "loss" in p]
+    assert curve[: len(before)] == before, "what was learned is not learned again"
+    steps = [step for step, _ in curve]
+    assert steps == sorted(set(steps))
+
+
 def test_bad_asks_are_sentences(ws):
     with pytest.raises(UserError, match="no method"):
         queue.train(ws, "digits", "nothing")

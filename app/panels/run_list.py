@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import navigation, progress, state, text
 from app.panels import results
@@ -94,29 +96,7 @@ def one(job: Job) -> None:
         next(cells).button(
             "Open it", type="primary", on_click=state.open_run, args=(job.id,), width="stretch"
         )
-    stopped = job.status in ("interrupted", "cancelled", "failed")
-    cause = queue.why_would_fail_again(ws, job)
-    if stopped and not cause:
-        next(cells).button(
-            "Resume",
-            width="stretch",
-            help="Goes on from its last checkpoint.",
-            on_click=state.attempt,
-            args=(queue.resume, ws, job.id),
-        )
-    if stopped:
-        next(cells).button(
-            "Start from scratch",
-            width="stretch",
-            help="Begins again from the start; what it has learned so far is let go.",
-            on_click=state.attempt,
-            args=(queue.resume, ws, job.id, True),
-        )
-    if cause:
-        st.caption(
-            f"It ended twice at the same step in the same way ({text.label(cause, 80)}), so going"
-            " on from its checkpoint is not offered."
-        )
+    _resume(job, cells)
     if job.ended and job.kind == "train":
         token = state.press(f"again-{job.id}")
         next(cells).button(
@@ -155,6 +135,40 @@ def one(job: Job) -> None:
         st.code(log.read_text()[-4000:] if log.exists() else "", language=None)
     if job.status == "done":
         _artifacts(job)
+
+
+def resume_buttons(job: Job) -> None:
+    """For a run that was stopped: go on from its checkpoint, or start from scratch."""
+    _resume(job, iter(st.columns(3)))
+
+
+def _resume(job: Job, cells: Iterator[DeltaGenerator]) -> None:
+    if job.status not in ("interrupted", "cancelled", "failed"):
+        return
+    ws = state.workspace()
+    cause = queue.why_would_fail_again(ws, job)
+    if not cause:
+        next(cells).button(
+            "Resume",
+            width="stretch",
+            key=f"resume-{job.id}",
+            help="Goes on from its last checkpoint.",
+            on_click=state.attempt,
+            args=(queue.resume, ws, job.id),
+        )
+    next(cells).button(
+        "Start from scratch",
+        width="stretch",
+        key=f"scratch-{job.id}",
+        help="Begins again from the start; what it has learned so far is let go.",
+        on_click=state.attempt,
+        args=(queue.resume, ws, job.id, True),
+    )
+    if cause:
+        st.caption(
+            f"It ended twice at the same step in the same way ({text.label(cause, 80)}), so going"
+            " on from its checkpoint is not offered."
+        )
 
 
 def _name(id: str, key: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import form, navigation, progress, state, text
-from app.panels import apply, method_choice
+from app.panels import apply, method_choice, run_list
 from app.panels import cases as _cases
 from app.panels.gallery import score_of
 from core.cards import load_card
@@ -121,6 +121,9 @@ def _after(id: str) -> None:
     job = state.workspace().job(id)
     st.markdown(f"**{text.label(navigation.run_title(job))}**")
     progress.live(id, curve=True, key="training")
+    if job.ended and job.status != "done":
+        run_list.resume_buttons(job)
+        st.page_link(navigation.page("runs"), label="All runs", icon=":material/list_alt:")
     if job.status == "done":
         if st.session_state.get("opened") != id:  # once: a run or dataset chosen afterwards stays
             st.session_state["opened"] = id

@@ -51,7 +51,7 @@ def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
         if isinstance(artifact, AnomalyMaps):
             _keep_threshold(ws, trained.id, artifact)
     tell.phase("measuring")
-    metrics = list(measure(data, {a.slug: a for a in artifacts}, None, job.seed))
+    metrics = list(measure(data, {a.slug: a for a in artifacts}, None, job.seed, report=tell.part))
     embedding = next((a for a in artifacts if isinstance(a, Embedding) and a.place is None), None)
     if embedding is not None and embedding.slug in ws.slugs(trained.id):
         learned = ws.artifact(trained.id, embedding.slug)

@@ -315,7 +315,7 @@ def draw_arrays(chosen: Chosen, meter: Meter) -> Look:
     member = _capped(chosen.used[0])
     first, n = npz.read_first_samples(member, PICTURES)
     if first is None or first.modality not in ("image", "volume"):
-        return [], [], []
+        return [], [], identifying.fixed_entries("numbers")
     values = np.asarray(first.samples, dtype=np.float32)
     if first.modality == "image":
         window = windowing.percentile_window(values)

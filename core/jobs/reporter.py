@@ -145,6 +145,14 @@ class Reporter:
             raise Cancelled
         self.step(max(1, round(done * 1000)), 1000, {})
 
+    def part(self, done: float) -> None:
+        """Report how far what goes on now is, 0 to 1, where it follows the steps of a training:
+        their curve stays. Checked for cancelling here as well.
+        """
+        if self.stop():
+            raise Cancelled
+        self._progress, self._eta = min(1.0, max(0.0, done)), None
+
     def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
         """Report a finished step of `total`; scalars may be 0-d tensors. Each set of quantities is
         written at most ten times a second, and the last one always.

@@ -72,8 +72,9 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     given = {a.slug: a for a in artifacts}
     # what the method measured itself stands first in the one table
     own = [m for a in artifacts if isinstance(a, Metrics) for m in a]
+    below = _find_embeddings(ws, job)
     metrics = Metrics.of(
-        [*own, *measure(data, given, None, job.seed, _find_embeddings(ws, job))],
+        [*own, *measure(data, given, None, job.seed, below, report=tell.part)],
         data.rows,
         made_by=artifacts[0].made_by,
     )
@@ -226,6 +227,7 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
         job.spec.get("names") or None,
         job.seed,
         _find_embeddings(ws, ws.job(job.on_run)),
+        tell.part,
     )
     metrics.made_by = describe_origin(
         job.on_run, "measure", job.spec, data, Run(job.seed, "cpu"), time.monotonic() - began

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core import fitted
+from core.errors import Cancelled, UserError
 from core.settings import Settings
 from core.training import resume
 from core.training.checkpoints import Checkpoints
@@ -221,7 +223,11 @@ class Loop:
 
     def _between(self, done: int) -> None:
         run = self.run
-        run.check()
+        try:
+            run.check()
+        except Cancelled:
+            self._keep_for_resume(done)
+            raise
         if done % EVERY == 0:
             self.losses.check()
         if run.watch is not None and (done == 1 or done % max(1, self.total // LOOKS) == 0):
@@ -233,6 +239,14 @@ class Loop:
         ):
             resume.save(self, done)
             self._saved = time.monotonic()
+
+    def _keep_for_resume(self, done: int) -> None:
+        """Save where a run that is cancelled stands, so that a resumed one goes on from here. One
+        that cannot be saved (the loss is no number, the disk is full) still ends as cancelled.
+        """
+        if self.checkpoints is not None and done < self.total:
+            with suppress(UserError, OSError):
+                resume.save(self, done)
 
     def _end(self, start: int) -> None:
         """Keep what a loop has come to, so that what follows it can be done again from there."""
