@@ -31,6 +31,13 @@ def size(many: int) -> str:
     return f"{many / 1e6:,.1f} MB" if many >= 1e5 else f"{max(1, round(many / 1e3))} kB"
 
 
+def q_value(q: float) -> str:
+    """Return a q-value in words: "q = 0.012", "q < 1e-300" where it is too small to be told from
+    0.
+    """
+    return f"q = {q:.2g}" if q >= 1e-300 else "q < 1e-300"
+
+
 def percent(share: float, digits: int = 0) -> str:
     """Return a share of 1 in percent: "54 %", "2.5 %"."""
     return f"{100 * share:.{digits}f} %"

@@ -35,6 +35,6 @@ with main:
             "map",
         )
 with side:
-    inspector(context)
+    inspector(context, on_map=True)
 map.panels(context)
 shell.details(context)

@@ -9,6 +9,7 @@ import typer
 
 from app.commands._shared import AsJson, say, workspace
 from core.errors import UserError
+from core.words import q_value
 
 
 def register(cli: typer.Typer) -> None:
@@ -53,6 +54,6 @@ def axes(
         "axes": [asdict(a) | {"axis": a.axis + 1} for a in known],
         "names": {str(j + 1): words for j, words in given.items()},
     }
-    lines = [f"dimension {a.axis + 1}: {a.words}, q = {a.q:.2g}" for a in known]
+    lines = [f"dimension {a.axis + 1}: {a.words}, {q_value(a.q)}" for a in known]
     lines += [f"dimension {j + 1} is called “{words}”" for j, words in sorted(given.items())]
     say(found, "\n".join(lines) or "No axis follows a known column beyond chance.", json)

@@ -11,6 +11,7 @@ from app.commands._shared import AsJson, say, workspace
 from app.commands.runs import finish
 from core.errors import UserError
 from core.registry import open_model
+from core.words import q_value
 
 
 def register(cli: typer.Typer) -> None:
@@ -89,7 +90,7 @@ def _words(test: Any) -> str:
     lines = [f"{test.concept}: {test.says}"]
     lines += [
         f"  {r['output']}: effect {r['effect']:+.3g} (random: sd {r['random_effect']:.2g}),"
-        f" positive in {r['share']:.2f} of {r['n']} cases, q = {r['q']:.2g}"
+        f" positive in {r['share']:.2f} of {r['n']} cases, {q_value(r['q'])}"
         for r in test.results
         if r["q"] is not None
     ]

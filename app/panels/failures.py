@@ -18,6 +18,7 @@ from core.columns import Column
 from core.explain.group_differences import Difference, find_differences
 from core.imaging import render
 from core.stats.bootstrap import units
+from core.words import q_value
 
 Kind = Literal["false alarms", "missed"]
 PAGE = 12
@@ -207,7 +208,7 @@ def _say_common(context: Context, kind: Kind, wrong: np.ndarray, right: np.ndarr
     said = "; ".join(f"**{text.label(d.name)}** {text.label(d.words, 200)}" for d in found)
     st.markdown(f"Set beside the {len(right):,} {beside} (“elsewhere”): {said}.")
     st.caption(
-        f"Largest q = {max(d.q for d in found):.2g}: share of false findings to expect among these"
+        f"Largest {q_value(max(d.q for d in found))}: share of false findings to expect among these"
         " (Benjamini–Hochberg); at most three columns."
         + (
             f" The {len(wrong):,} come from {_patients(context, wrong):,} patients, of whom each"

@@ -21,9 +21,9 @@ from core.artifacts import Embedding
 from core.imaging import render
 
 
-def inspector(context: Context) -> None:
+def inspector(context: Context, on_map: bool = False) -> None:
     """The case under the eye: picture, facts, anomaly score as rank and value, nearest real cases,
-    and what to do with it.
+    and what to do with it. `on_map`: the page has the latent map, on which the case is ringed.
     """
     row, place = state.selection().primary, state.selection().place
     data = context.data
@@ -58,6 +58,20 @@ def inspector(context: Context) -> None:
     _neighbours(context, row)
     if scores is not None:
         nearest_normal.show(scores, context, row)
+    if (
+        not on_map
+        and nearest(context, row, 1)
+        and st.button(
+            "On the map",
+            key="inspect-map",
+            icon=":material/my_location:",
+            width="stretch",
+            help="Where this case lies among the others: it is ringed on the latent map",
+        )
+    ):
+        from app.navigation import page
+
+        st.switch_page(page("latent"))
     left, right = st.columns(2)
     left.button(
         "Select it",

@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import sets, state, text
 from app.components import latent_map as component
-from app.panels import set_difference
+from app.panels import more_like, set_difference
 from app.panels.gallery import gallery
 from app.panels.map_figure import (
     HEIGHT,
@@ -31,6 +31,8 @@ from core.imaging.palette import ACCENT, AMBER
 from core.maps.make import count_sampled
 from core.maps.projections import PROJECTIONS, describe_comparison
 from core.row_rules import LETTERS, find_by_rule
+from core.words import q_value
+from core.workspace import searches
 
 LINES = 200  # of the table of a selection: more would be sent to the browser at every lasso
 
@@ -43,7 +45,9 @@ def column_of(context: Context, made: Map, name: str) -> Column:
         return context.columns[name]
     own = slice_columns(context.ws, context.data, context.job, made)
     first = f"as its volume: {text.plain(name, 30)}"
-    state.kept("map-slices-by", first, [first, *own])
+    told_apart = len(set(context.columns[name].values.tolist())) > 1
+    usual = first if told_apart else next(iter(own), first)  # one colour for all says nothing
+    state.kept("map-slices-by", usual, [first, *own])
     chosen = st.segmented_control(
         "Colour of a slice",
         [first, *own],
@@ -165,12 +169,23 @@ def draw(
     )
     component.latent_map(
         message,
-        component.selection_message(chosen, place, stamp),
+        component.selection_message(chosen, place, stamp, _looked_at(made)),
         height,
         place,
         lambda event: _act(event, made, xy, code, names, click),
         {name: np.isin(made.rows, rows) for name, rows in sets.kept().items()},
     )
+
+
+def _looked_at(made: Map) -> int:
+    """Position on the map of the case, or slice, that the page looks at; -1 = none."""
+    chosen = state.selection()
+    if chosen.primary is None or (made.place is not None and chosen.place is None):
+        return -1
+    there = np.asarray(made.rows) == chosen.primary
+    if made.place is not None:
+        there &= np.asarray(made.place) == chosen.place
+    return int(there.argmax()) if there.any() else -1
 
 
 def _act(
@@ -219,6 +234,9 @@ def panels(context: Context, key: str = "selection") -> None:
             " legend, or select by rule."
         )
         by_rule(context, key)
+        if more_like.fits(context) and searches.load_searches(context.ws, context.data.name):
+            with st.container(border=True):
+                more_like.show(context, key)
         if sets.kept():
             with st.container(border=True):
                 set_difference.show(context, key)
@@ -231,8 +249,11 @@ def panels(context: Context, key: str = "selection") -> None:
         "A against B": lambda: set_difference.show(context, key),
         "Table": lambda: _table(context, key),
         "Numbers": lambda: _numbers(context, key),
+        "Find more like these": lambda: more_like.show(context, key),
         "Select by rule": lambda: by_rule(context, key),
     }
+    if not more_like.fits(context):
+        del shown["Find more like these"]
     if context.data.modality == "table":  # its cases are their values, not pictures with a name
         del shown["Pictures"]
         shown = {"Table": shown.pop("Table"), **shown}
@@ -274,8 +295,8 @@ def why(context: Context) -> None:
     )
     for d in found:
         st.markdown(
-            f"- **{text.label(d.name)}** {text.label(d.words, 200)}  \n  effect {d.effect:+.2f}, q"
-            f" = {d.q:.2g}"
+            f"- **{text.label(d.name)}** {text.label(d.words, 200)}  \n  effect"
+            f" {d.effect:+.2f}, {q_value(d.q)}"
         )
     st.caption(
         "Effect: rank-biserial correlation for numbers, Cramér’s V for categories. q: share of"

@@ -28,6 +28,7 @@ from core.explain.set_differences import (
 from core.imaging import render
 from core.imaging.palette import ACCENT, AMBER
 from core.jobs.run_folder import find_artifact
+from core.words import q_value
 
 MEAN_OF = 300  # cases of a set whose mean picture is drawn
 TYPICAL = 5
@@ -106,8 +107,8 @@ def _differences(found: list[Difference], a: np.ndarray, b: np.ndarray) -> None:
     )
     for d in beyond[:5]:
         st.markdown(
-            f"- **{text.label(d.name)}** {text.label(d.words, 200)}  \n  effect {d.effect:+.2f}, q"
-            f" = {d.q:.2g}, n = {d.n[0]:,} and {d.n[1]:,}"
+            f"- **{text.label(d.name)}** {text.label(d.words, 200)}  \n  effect"
+            f" {d.effect:+.2f}, {q_value(d.q)}, n = {d.n[0]:,} and {d.n[1]:,}"
         )
     st.caption(
         "Effect: rank-biserial correlation for numbers (positive: higher in A), Cramér’s V for"
@@ -161,7 +162,7 @@ def _latent(context: Context, a: np.ndarray, b: np.ndarray) -> None:
         st.markdown(
             "Axes: "
             + "; ".join(
-                f"**{text.label(d.name, 30)}** effect {d.effect:+.2f}, q = {d.q:.2g}" for d in top
+                f"**{text.label(d.name, 30)}** effect {d.effect:+.2f}, {q_value(d.q)}" for d in top
             )
             + "."
         )

@@ -79,9 +79,17 @@ def _compare_amounts(
         return None
     u, p = rank_sum(a, b)
     effect = 2 * u / (len(a) * len(b)) - 1
-    inner, outer = format_distinct(float(np.median(a)), float(np.median(b)))
     more = "higher" if effect > 0 else "lower"
-    words = f"is {more}: typically {inner} {sides[0]}, {outer} {sides[2]}"
+    middle = float(np.median(a)), float(np.median(b))
+    if middle[0] == middle[1]:  # of few different values, one side holds more of the high ones
+        beyond = [np.mean(x > middle[0] if effect > 0 else x < middle[0]) for x in (a, b)]
+        words = (
+            f"is {more} more often: {'above' if effect > 0 else 'below'} {middle[0]:.3g} in"
+            f" {percent(float(beyond[0]))} {sides[1]}, {percent(float(beyond[1]))} {sides[2]}"
+        )
+    else:
+        inner, outer = format_distinct(*middle)
+        words = f"is {more}: typically {inner} {sides[0]}, {outer} {sides[2]}"
     return column.name, float(effect), float(p), words, (len(a), len(b))
 
 

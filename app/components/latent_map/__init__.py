@@ -266,11 +266,12 @@ def _bars(amounts: np.ndarray) -> list[dict[str, Any]]:
     return found
 
 
-def selection_message(selected: np.ndarray, key: str, stamp: str) -> bytes:
+def selection_message(selected: np.ndarray, key: str, stamp: str, looked: int = -1) -> bytes:
     """Which points bool [n] of the map `key` are selected: a bit a point, compressed. `stamp` is
-    set on the map once it shows them.
+    set on the map once it shows them. `looked`: position of the point that the page looks at, which
+    is ringed; -1 = none.
     """
-    head = {"key": key, "n": len(selected), "stamp": stamp}
+    head = {"key": key, "n": len(selected), "stamp": stamp, "looked": looked}
     packed = zlib.compress(np.packbits(np.asarray(selected, bool)).tobytes(), 6)
     return pack(head, [np.frombuffer(packed, np.uint8)])
 

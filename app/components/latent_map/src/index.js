@@ -2,7 +2,7 @@
 import createScatterplot from "regl-scatterplot";
 import { Detail, mostDrawn } from "./detail.js";
 import { Drawing } from "./drawing.js";
-import { Names, Pictures, Ring, Sets, Ties, screen, visible } from "./marks.js";
+import { Looked, Names, Pictures, Ring, Sets, Ties, screen, visible } from "./marks.js";
 import { controls, DOUBT, legend, tooltip, unpack } from "./parts.js";
 
 const instances = new WeakMap();
@@ -65,6 +65,7 @@ class LatentMap {
     this.pictures = new Pictures(this.stage, (i) => this.colourOf(i));
     this.names = new Names(this.stage);
     this.ring = new Ring(this.stage);
+    this.looked = new Looked(this.stage);
     this.ties = new Ties(this.stage);
     this.sets = new Sets(this.stage, () => getComputedStyle(this.root).getPropertyValue("--st-text-color").trim());
     this.drawing = new Drawing(this.stage, () => this.accent(), (points, keys) => this.outlined(points, keys), () => this.clicked(),
@@ -116,6 +117,7 @@ class LatentMap {
     this.names.place(at);
     this.pictures.place(at);
     this.ring.place(at);
+    this.looked.place(at);
     this.sets.place(at);
     this.drawing.follow(at);
   }
@@ -249,6 +251,7 @@ class LatentMap {
     const some = many && many < selection.n;
     if (some) this.plot.select(chosen, { preventEvent: true });
     else this.plot.deselect({ preventEvent: true });
+    this.looked.show(this.message, selection.looked ?? -1);
     this.pictures.chosen = some && this.message.tiles ? new Set(index ? chosen.map((k) => index[k]) : chosen) : null;
     this.placeMarks();
     this.root.dataset.ready = selection.stamp;

@@ -161,6 +161,31 @@ export class Ring {
   }
 }
 
+// A ring with four strokes around the case that is looked at, wherever the page shows it.
+export class Looked {
+  constructor(stage) {
+    this.layer = layer(stage, "lm-looked");
+    this.layer.setAttribute("title", "The case that is looked at");
+    this.layer.hidden = true;
+    this.at = -1;
+  }
+
+  // `i`: which case, -1 = none.
+  show(message, i) {
+    this.message = message;
+    this.at = i >= 0 && i < message.n ? i : -1;
+  }
+
+  place(at) {
+    this.layer.hidden = this.at < 0 || !at;
+    if (this.layer.hidden) return;
+    const [x, y] = at.place(this.message.x[this.at], this.message.y[this.at]);
+    this.layer.style.left = `${x}px`;
+    this.layer.style.top = `${y}px`;
+    this.layer.dataset.index = this.at;
+  }
+}
+
 // Lines from the case under the mouse to those that are nearest to it in the latent space, wherever the map has put them.
 export class Ties {
   constructor(stage) {
