@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state, text
-from core.report import html, story
+from core.report import html, script, story
+from core.report.story_pdf import story_pdf
 
 
 def begin() -> None:
@@ -150,7 +151,7 @@ def undo() -> None:
 
 def downloads(pins: list[story.Pin]) -> None:
     """The story and the open run's report as single files."""
-    left, right, _ = st.columns([2, 2, 3])
+    left, pdf, right, again = st.columns(4)
     if pins:
         made = state.attempt(html.story_html, state.workspace())
         if made:
@@ -162,9 +163,28 @@ def downloads(pins: list[story.Pin]) -> None:
                 icon=":material/download:",
                 width="stretch",
             )
+        # drawn when it is asked for
+        pdf.download_button(
+            "Story as PDF",
+            lambda: story_pdf(state.workspace()),
+            "lightbox-story.pdf",
+            "application/pdf",
+            icon=":material/picture_as_pdf:",
+            width="stretch",
+        )
     job = state.run()
     if job is None or job.status != "done":
         return
+    if job.kind == "train":
+        again.download_button(
+            "Script of the open run",
+            lambda: script.write_script(state.workspace(), job.id),
+            f"lightbox-run-{job.id[:6]}.py",
+            "text/x-python",
+            icon=":material/terminal:",
+            width="stretch",
+            help="Makes the run again on the same data and compares every figure with what it was.",
+        )
     key = f"report-{job.id}-{state.workspace().data_hash(job.dataset)}"
     if key in st.session_state:
         right.download_button(

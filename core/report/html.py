@@ -35,7 +35,7 @@ from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.explain import traversal
 from core.jobs.run_folder import find_artifact
 from core.registry import describe_abilities, headlines, measures, method_class, open_model
-from core.report import figures, flow, story
+from core.report import checklist, figures, flow, script, story
 from core.report.concept_figure import concept_figure
 from core.report.steering_figure import steering_figure
 from core.report.threshold import describe_threshold
@@ -149,7 +149,7 @@ def _describe_run(ws: Workspace, job: Job) -> dict[str, Any]:
         for s in ("train", "val", "test")
         if (data.splits == s).any()
     }
-    return {
+    found: dict[str, Any] = {
         "id": job.id,
         "title": kind.title if kind else job.method,
         "method": job.method,
@@ -182,6 +182,9 @@ def _describe_run(ws: Workspace, job: Job) -> dict[str, Any]:
         "commands": _commands(ws, job),
         "threshold": describe_threshold(ws, job.id, data, scores),
     }
+    sheet = checklist.fill_sheet(found)
+    filled, of = checklist.count_filled(sheet)
+    return found | {"sheet": sheet, "filled": filled, "of": of, "sheet_source": checklist.SOURCE}
 
 
 def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> list[str]:
@@ -370,15 +373,4 @@ def _commands(ws: Workspace, job: Job) -> list[str]:
     """Return the command lines that make this run again."""
     import shlex
 
-    name = ws.entry(job.dataset)["name"]
-    lines = _commands(ws, ws.job(job.on_run)) if job.on_run and ws.catalogue.job(job.on_run) else []
-    params = " ".join(f"-p {shlex.quote(f'{k}={v}')}" for k, v in job.params.items())
-    on = f" --from-run {job.on_run}" if job.on_run else ""
-    on += "".join(
-        f" --{k} {shlex.quote(job.spec[k])}" for k in ("only", "chosen") if job.spec.get(k)
-    )
-    on += " --only-normal" if job.spec.get("only_normal") else ""
-    return [
-        *lines,
-        f"lightbox train {shlex.quote(name)} {job.method} --seed {job.seed}{on} {params}".strip(),
-    ]
+    return [f"lightbox {shlex.join(words)}" for _, words in script.list_commands(ws, job.id)]
