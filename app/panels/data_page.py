@@ -88,9 +88,8 @@ def _parts(data: Dataset) -> None:
         _look(data)
         _flow(data)
     with right:
-        if state.context() is None:
-            st.markdown("**What do you want to know?**")
-            quick_start.ask(data)
+        st.markdown("**What do you want to know?**")
+        quick_start.ask(data)
         st.markdown("**Dataset check**")
         issues.show(data)
         st.markdown("**What it is**")

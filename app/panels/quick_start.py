@@ -4,6 +4,7 @@ and opens the page that shows the answer.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,12 +16,14 @@ from core.data.dataset import Dataset
 from core.data.normal import keep_normal_only
 from core.errors import UserError
 from core.jobs import queue
-from core.method import Goal, Method
+from core.method import Goal, Method, check_params
 from core.registry import methods, rivals, suggested
 from core.training.compatibility import why_not
 from core.training.presets import cases, preset
 from core.training.recommend import advise, find_likeness, finds_alone
 from core.training.time_estimate import estimate, guess_seconds
+from core.workspace import review
+from core.workspace.catalogue import Job
 
 # seconds: the first method that is expected to take no longer is taken, else the quickest
 PATIENCE = 180.0
@@ -131,6 +134,18 @@ def _button(
     first.
     """
     key = f"ask-{goal}" if main else f"ask-{goal}-{kind.id}"
+    done = _answered(data, kind, values, only_normal)
+    if done is not None:
+        if st.button(
+            f"{label} · open the answer",
+            key=f"{key}-answer",
+            icon=f":material/{QUESTIONS[goal][1]}:",
+            help=f"Answered by {text.label(navigation.run_title(done))}",
+            width="stretch",
+        ):
+            state.open_run(done.id)
+            st.switch_page(navigation.page(QUESTIONS[goal][2]))
+        return
     token = state.press(key)
     if not st.button(
         " · ".join(filter(None, (label, time))),
@@ -154,6 +169,25 @@ def _button(
         state.pressed(key)
         st.session_state["asked"] = (data.name, job.id, goal)
         st.rerun()
+
+
+def _answered(
+    data: Dataset, kind: type[Method], values: dict[str, Any], only_normal: bool
+) -> Job | None:
+    """The newest finished run of the open data that a press would only train again."""
+    wanted = check_params(kind, values)
+    for job in state.workspace().runs(data.name):
+        same = job.method == kind.id and bool(job.spec.get("only_normal")) == only_normal
+        other = job.kind != "train" or job.seed or job.on_run or "only" in job.spec
+        if same and not other and job.status == "done" and not _outdated(job):
+            with suppress(UserError):  # made with parameters that there are no more
+                if check_params(kind, job.params) == wanted:
+                    return job
+    return None
+
+
+def _outdated(job: Job) -> bool:
+    return bool(review.count_removed_since(state.workspace(), job.id))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -243,9 +243,17 @@ UNKNOWN = (
 
 def fixed_entries(kind: str) -> list[dict[str, str]]:
     """Return the entries that are the same for all files of a kind ("edf", "wfdb", "npz", "npy",
-    "fasta"; others: what holds where nothing could be looked at).
+    "fasta", "numbers": arrays without pictures; others: what holds where nothing could be looked
+    at).
     """
-    of = {"edf": SIGNALS, "wfdb": RECORDS, "npz": ARRAYS, "npy": ARRAYS, "fasta": SEQUENCES}
+    of = {
+        "edf": SIGNALS,
+        "wfdb": RECORDS,
+        "npz": ARRAYS,
+        "npy": ARRAYS,
+        "numbers": ARRAYS[:1],
+        "fasta": SEQUENCES,
+    }
     return [
         _entry(what, where, happens, "", why) for what, where, happens, why in of.get(kind, UNKNOWN)
     ]

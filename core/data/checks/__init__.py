@@ -281,9 +281,9 @@ def _find_label_noise(data: Dataset, facts: Facts) -> list[Finding]:
         f"{len(named):,} {has} that most similar cases do not have; some will be wrong, some"
         f" just unusual. {trial}; "
     )
-    words += (
-        f"roughly {percent(doubts.low)} to {percent(doubts.high)} of what it names is truly wrong."
-    )
+    low, high = percent(doubts.low), percent(doubts.high)
+    between = f"roughly {low} to {high}" if low != high else f"about {high}"
+    words += f"{between} of what it names there is truly wrong."
     return [
         Finding(
             "labels doubted",
