@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.clips import all_frames, clips_of
 from core.data.samples.digit_films import digit_films
 from core.jobs import queue
+from core.registry import open_model
 from core.workspace import notes
 from core.workspace.workspace import Workspace
 
@@ -85,3 +87,48 @@ def test_definitions_are_saved_and_taken_again(page, run):
     page.text_area[0].set_value("normal\nseven").run()
     next(b for b in page.button if "odd ones" in b.label).click().run()
     assert page.text_area[0].value == "normal\nthree or nine"
+
+
+def look_at_charts(monkeypatch, page, clicked):
+    """Run the page with a click on the frame `clicked`; figures of its charts, by key."""
+    drawn = {}
+
+    def chart(figure, key, **more):
+        drawn[key] = figure
+        return {"selection": {"points": [{"x": clicked}] if clicked and "curves" in key else []}}
+
+    monkeypatch.setattr("streamlit.plotly_chart", chart)
+    page.run()
+    assert not page.exception
+    return drawn
+
+
+def test_curves_and_strips_are_those_of_the_definitions(page, run, monkeypatch):
+    texts = ["normal\nthree or nine", "normal\nanything but seven"]
+    page.text_area[1].set_value(texts[1])
+    drawn = look_at_charts(monkeypatch, page, None)
+    curves = next(f for k, f in drawn.items() if "curves" in k)
+    strips = [f for k, f in drawn.items() if "strip" in k]
+    assert [line.name for line in curves.data] == ["A", "B"]
+    assert len(strips) == 2
+    data, job = all_frames(run.dataset("digit-films")), run.runs()[0].id
+    name = page.selectbox[0].value
+    clip = next(c for c in clips_of(data) if c.name == page.selectbox[0].options[name])
+    model = open_model(run.artifact(job, "model"))
+    for line, strip, words in zip(curves.data, strips, texts):
+        score, likeness = model.judge(data.of(clip.rows), words.split("\n"))
+        assert line.x.tolist() == list(range(1, len(score) + 1))
+        np.testing.assert_allclose(line.y, score, atol=1e-5)
+        np.testing.assert_allclose(strip.data[0].z, likeness.T, atol=1e-4)
+        assert [y.split(". ")[1] for y in strip.data[0].y] == words.split("\n")
+
+
+def test_a_click_on_a_curve_shows_that_frame_once(page, monkeypatch):
+    before = page.slider[0].value
+    clicked = 7 if before != 7 else 8
+    drawn = look_at_charts(monkeypatch, page, clicked)
+    assert page.slider[0].value == clicked
+    assert all(f.layout.shapes[-1].x0 == clicked for f in drawn.values())
+    page.slider[0].set_value(3)  # the same click is not taken twice
+    look_at_charts(monkeypatch, page, clicked)
+    assert page.slider[0].value == 3

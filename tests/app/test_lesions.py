@@ -8,9 +8,9 @@ from streamlit.testing.v1 import AppTest
 from app.panels import painted_region
 from core.artifacts import Lesions, MadeBy
 from core.data.dataset import Dataset
-from core.imaging import orientation
+from core.imaging import orientation, render
 from core.jobs import queue
-from core.workspace import left_out
+from core.workspace import left_out, notes
 from core.workspace.workspace import Workspace
 
 
@@ -65,6 +65,60 @@ def test_a_scan_is_shown_in_one_picture_of_its_values_or_its_heat(app):
     choice(app, "Of").set_value("the heat").run()
     planes.set_value("along columns").run()
     assert not app.exception
+
+
+def press(app, label):
+    next(b for b in app.button if b.label == label).click().run()
+    assert not app.exception
+
+
+def test_a_lesion_is_accepted_or_rejected_and_that_is_undone(app, home):
+    ws = Workspace(home)
+    job = ws.catalogue.jobs()[0].id
+    line = app.dataframe[0].value
+    assert line["lesion"].tolist() == [2, 1]  # the largest first, which is chosen
+    for word, value, said in (("Accept", True, "accepted"), ("Reject", False, "rejected")):
+        press(app, word)
+        ((lesion, decided),) = notes.load_lesion_decisions(ws, job).items()
+        assert (lesion, decided["accepted"]) == ("9-2", value)
+        assert app.dataframe[0].value["decision"].tolist() == [said, ""]
+        assert any(f"1 {said}" in c.value for c in app.caption)
+        off = {b.label for b in app.button if b.disabled}
+        assert word in off
+        assert "Undo" not in off
+    press(app, "Undo")
+    assert notes.load_lesion_decisions(ws, job) == {}
+    assert app.dataframe[0].value["decision"].tolist() == ["", ""]
+
+
+def test_the_healthy_twin_changes_places_with_the_slice(home, monkeypatch):
+    drawn, whole = [], render.window_to_rgb
+    twin = np.full((1, 16, 16), 77.0, np.float32)
+
+    def look(picture, window):
+        drawn.append(np.asarray(picture))
+        return whole(picture, window)
+
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    monkeypatch.setattr("app.views.lesions._twin", lambda artifact, line, context: twin)
+    monkeypatch.setattr("app.views.lesions.render.window_to_rgb", look)
+    app = AppTest.from_function(script, default_timeout=120).run()
+    assert not app.exception
+
+    def first():
+        captions = [image.caption for one in app.get("image") for image in one.proto.imgs]
+        return [c for c in captions if "as it is" in c or "twin, made" in c]
+
+    swap = next(b for b in app.button if b.label == "Show as if healthy")
+    assert swap.proto.shortcut == "b"
+    assert first() == ["as it is, without the outline"]
+    assert not any(np.array_equal(p, twin) for p in drawn)
+    drawn.clear()
+    press(app, "Show as if healthy")
+    assert first() == ["healthy twin, made by the model"]
+    assert sum(np.array_equal(p, twin) for p in drawn) == 1
+    press(app, "Show as it is")
+    assert first() == ["as it is, without the outline"]
 
 
 def test_a_region_left_out_leaves_its_lesion_out_until_it_is_taken_back(app, home):

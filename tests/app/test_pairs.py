@@ -1,9 +1,14 @@
 """Generated pairs on screen: approved one by one, with undo, and taken out only then."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import text
+from app.panels.gallery import thumbs
+from core.artifacts import Pairs
 from core.data.readers import read
 from core.jobs import queue
 from core.workspace import notes
@@ -91,3 +96,26 @@ def test_where_tokens_looked_is_opened_and_closed(at):
     assert opened()
     press(at, "Attention")
     assert not opened()
+
+
+def test_each_pair_stands_beside_the_real_pictures_that_are_most_like_it(home, monkeypatch):
+    example, drawn = Pairs.example(), []
+    made = replace(example, closest=example.nearest[::-1] + 12)
+    data = Workspace(home).dataset("noise")
+
+    def look(found, rows, size):
+        drawn.append(int(rows[0]))
+        return thumbs(found, rows, size)
+
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    monkeypatch.setattr(Pairs, "example", lambda: made)
+    monkeypatch.setattr("app.views.pairs.thumbs", look)
+    at = AppTest.from_function(script, default_timeout=120).run()
+    assert not at.exception
+    wanted = np.stack([made.nearest, made.closest], 1)
+    assert drawn == wanted.ravel().tolist()
+    captions = [image.caption for one in at.get("image") for image in one.proto.imgs]
+    real = [c for c in captions if "real" in c or "abnormal" in c]
+    names = data.of(wanted.ravel()).names()
+    words = ("most like it, real", "most like it, abnormal")
+    assert real == [f"{words[i % 2]}: {text.label(name, 20)}" for i, name in enumerate(names)]

@@ -25,6 +25,21 @@ def fit(
     return method, {a.slug: a for a in found}
 
 
+def curves_of(
+    id: str, data: Dataset, on: dict[str, Artifact] | None = None, **params: Any
+) -> list[dict[str, float]]:
+    """What a fit of seed 0 reported along its training, step by step."""
+    found: list[dict[str, float]] = []
+
+    def keep(step: int, total: int, scalars: dict[str, float]) -> None:
+        found.append({name: float(value) for name, value in scalars.items()})
+
+    kind = methods()[id]
+    run = Run(seed=0, device="cpu", on=on or {}, report_to=keep)
+    fit_and_apply(kind, check_params(kind, params), data, run)
+    return [scalars for scalars in found if scalars]
+
+
 @cache
 def sample(name: str) -> Dataset:
     return make_sample(name)

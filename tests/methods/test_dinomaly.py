@@ -13,7 +13,7 @@ import torch
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.nets.dino import Dino, taps_of
-from core.nets.dinomaly import Dinomaly, LinearAttention, blur, distance_maps
+from core.nets.dinomaly import Bottleneck, Dinomaly, LinearAttention, blur, distance_maps
 from core.nets.losses.loose import loose
 from core.nets.stable_adamw import StableAdamW
 from core.nets.vit import TinyViT, waves
@@ -73,6 +73,49 @@ def test_easy_places_pass_on_a_tenth_of_the_gradient_and_the_loss_stays():
     assert apart[ratio < 0.5].max() <= apart[ratio > 0.5].min()
 
 
+def test_a_map_is_one_vector_to_the_loss():
+    seen = torch.tensor([[[[3.0, 0.0]], [[0.0, 1.0]]], [[[1.0, 1.0]], [[0.0, 0.0]]]])
+    made = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]], [[[1.0, 0.0]], [[0.0, 1.0]]]])
+    first = 4 / (10**0.5 * 2**0.5)  # place by place it would be 1
+    second = 1 / 2
+    both = 1 - (first + second) / 2
+    assert float(loose([(seen, made)], 0.0)) == pytest.approx(both, abs=1e-6)
+    assert float(loose([(seen, made), (seen, seen)], 0.0)) == pytest.approx(both / 2, abs=1e-6)
+
+
+def test_attention_to_nothing_is_a_number():
+    q = torch.full((1, 1, 3, 4), -200.0)  # elu(q) + 1 is 0
+    found = LinearAttention(4, 1).attend(q, q, torch.randn(1, 1, 3, 4))
+    assert torch.equal(found, torch.zeros(1, 1, 3, 4))
+
+
+def test_the_bottleneck_drops_three_times_and_adds_nothing_of_what_it_is_given():
+    torch.manual_seed(0)
+    layers, x = Bottleneck(6, 0.5), torch.randn(1, 400, 6)
+    for layer in (layers.first, layers.second):
+        torch.nn.init.normal_(layer.weight)
+    with torch.no_grad():
+        plain = layers.second(torch.nn.functional.gelu(layers.first(x)))
+        assert torch.equal(layers.eval()(x), plain)
+        widths = []
+        layers.drop.register_forward_hook(lambda _, given, __: widths.append(given[0].shape[-1]))
+        found = layers.train()(x)
+    assert widths == [6, 24, 6]
+    assert (found == 0).float().mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_learns_begins_small():
+    model = net()
+    parts = [m for p in (model.bottleneck, model.decoder) for m in p.modules()]
+    layers = [m for m in parts if isinstance(m, torch.nn.Linear)]
+    assert len(layers) > 2 * len(model.decoder)
+    for layer in layers:
+        assert layer.weight.abs().max() <= 0.03
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.2)
+        assert not layer.bias.any()
+    assert model.encoder.embed.weight.abs().max() > 0.03
+
+
 def test_the_decoder_s_last_blocks_imitate_the_shallow_layers():
     seen = [torch.full((1, 4, 2), float(i)) for i in range(4)]
     made = [torch.full((1, 4, 2), float(10 * i)) for i in range(4)]
@@ -126,6 +169,19 @@ def test_stable_steps_are_shorter_where_gradients_jump():
     decayed.grad = torch.zeros(2)
     StableAdamW([decayed], 0.1, weight_decay=0.5).step()
     assert decayed.detach().tolist() == pytest.approx([0.95, 0.95])
+
+
+def test_steps_remember_the_largest_gradients():
+    """As AdamW of torch with AMSGrad, where no gradient is larger than those before."""
+    moved = []
+    for kind, more in ((StableAdamW, {}), (torch.optim.AdamW, {"amsgrad": True})):
+        weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        optimiser = kind([weight], 0.01, betas=(0.9, 0.5), eps=1e-10, weight_decay=0.1, **more)
+        for scale in (1.0, 0.5, 0.1, 0.1, 0.1):
+            weight.grad = scale * torch.tensor([1.0, -3.0])
+            optimiser.step()
+        moved.append(weight.detach())
+    assert torch.allclose(*moved, atol=1e-6)
 
 
 def test_tokens_know_their_place_and_hidden_patches_do_not_reach_the_network():

@@ -11,7 +11,9 @@ import torch
 
 from core.data.dataset import Dataset
 from core.errors import UserError
+from core.methods.anomaly._inpainting import heat_of
 from core.methods.anomaly._pasted import pasted
+from core.methods.anomaly.ear import EAR
 from core.nets.inpainting import Inpainter, excise, grid_mask, mosaic
 from core.nets.losses.recovery import edge_differences, edge_map, recovery
 from core.nets.saliency import attention_received, class_attention, spectral_residual
@@ -90,6 +92,20 @@ def test_edges_alike_have_no_difference_and_lost_ones_have_much():
     assert losses["squared error"].item() == pytest.approx((x - flat).square().mean().item())
 
 
+def test_edges_are_compared_at_four_sizes_and_blurred_over_a_twelfth_of_the_side():
+    x, back = torch.rand(2, 2, 1, 48, 48)
+    each = edge_differences(x, back)
+    assert [d.shape[-1] for d in each] == [48, 24, 12, 6]
+    halved = edge_differences(*(torch.nn.functional.avg_pool2d(v, 2) for v in (x, back)))
+    assert all(torch.equal(a, b) for a, b in zip(each[1:], halved))
+    whole = [torch.nn.functional.interpolate(d, (48, 48), mode="bilinear") for d in each]
+    sharp = edge_map(x, back)
+    assert torch.allclose(sharp, torch.stack(whole).mean(0), atol=1e-6)
+    heat = heat_of(x, back)
+    assert torch.allclose(heat[:, 20, 30], sharp[:, 0, 18:23, 28:33].mean((1, 2)), atol=1e-6)
+    assert torch.allclose(heat[:, 0, 0], sharp[:, 0, :3, :3].mean((1, 2)), atol=1e-6)
+
+
 def test_pasted_parts_change_their_place_alone_and_keep_its_mean():
     x = stripes(12)
     changed, where = pasted(x, x, np.random.default_rng(0), radius=(0.15, 0.2))
@@ -112,6 +128,30 @@ def test_the_wanted_share_of_training_pictures_is_hidden_and_the_rest_is_shown()
     shown = given["images-excised"].image
     assert np.array_equal(shown[mask.numpy() == 0], data.inputs()[mask.numpy() == 0])
     assert np.array_equal(shown, method.excised(x, mask, method.size_).numpy())
+
+
+def test_it_learns_from_pictures_with_parts_hidden(monkeypatch):
+    given, make = [], EAR.make_net
+
+    def watched(self):
+        net = make(self)
+        net.register_forward_pre_hook(
+            lambda net, x: given.append(x[0].clone()) if net.training else None
+        )
+        return net
+
+    monkeypatch.setattr(EAR, "make_net", watched)
+    data = dataset()
+    method, _ = fit("ear", data, epochs=1, side=32, width=2, batch_size=8)
+    assert len(given) == 3
+    x = torch.from_numpy(data.part("train").inputs())
+    mask = method.mask(x)
+    for size, some in zip((2, 4, 8), given):
+        hidden = method.excised(x, mask, size)
+        own = torch.cdist(some.flatten(1), hidden.flatten(1)).argmin(1)
+        assert len(set(own.tolist())) == 8
+        assert torch.equal(some, hidden[own])
+        assert not torch.allclose(some, x[own], atol=0.05)
 
 
 def test_one_pass_gives_the_same_twice_bit_for_bit():

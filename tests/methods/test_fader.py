@@ -13,14 +13,15 @@ import torch
 
 from core.explain import gates as explained
 from core.io.tensors import take_prefix
-from core.methods.anomaly._fader_copies import taken_apart, targets_of, with_copies
+from core.methods.anomaly._fader_copies import fill_in, taken_apart, targets_of, with_copies
 from core.methods.anomaly._pasted import altered, covered
+from core.methods.anomaly.fader import FADeR
 from core.nets.gates import SkipGates, attenuated
 from core.nets.inpainting import Inpainter
 from core.nets.losses.gating import gate_error, share_to_keep
 from core.registry import open_model
 from core.training.run import Run
-from tests.methods._fit import fit
+from tests.methods._fit import curves_of, fit
 from tests.methods.test_ear import trained as trained_base
 
 
@@ -113,6 +114,49 @@ def test_gates_are_to_shut_where_a_part_is_seen_or_the_error_is_unusual():
     half = torch.full((1, 1, 1, 2), 0.5)
     aim = torch.tensor([[[[1.0, 0.0]]]])
     assert gate_error([half], [aim], 3.0).item() == pytest.approx(2 * np.log(2), rel=1e-4)
+
+
+def test_gates_learn_from_what_is_to_be_shut_what_is_redrawn_and_what_is_kept():
+    data, before, method, _ = trained()
+    p, seen = method.params, curves_of("fader", data, on=before, epochs=1, batch_size=8)
+    assert len(seen) >= 2
+    for s in seen:
+        gates, redrawing, lost = (
+            s[name] for name in ("gates", "redrawing", "shut on normal pictures")
+        )
+        assert min(gates, p.redraw * redrawing, p.keep * lost) > 1e-3
+        assert s["loss"] == pytest.approx(gates + p.redraw * redrawing + p.keep * lost, rel=1e-4)
+
+
+def test_a_second_round_takes_the_worst_fifth_with_a_tenth_of_the_step_size(monkeypatch):
+    data, before, _, _ = trained()
+    rounds = []
+
+    def look(self, ready, of, rate, earlier, run):
+        rounds.append((ready, of, rate, earlier))
+        if len(rounds) == 1:  # what the first round learned
+            self.gates_.to(run.where).last.bias.data -= 2
+
+    monkeypatch.setattr(FADeR, "_round", look)
+    fit("fader", data, on=before, epochs=2, batch_size=8)
+    (ready, of, rate, none), (worst, of_worst, less, gates) = rounds
+    assert none is None
+    assert less == pytest.approx(rate / 10)
+    assert gates.last.bias.item() == pytest.approx(make_bias() - 2)
+    base = open_model(before["model"], "cpu")
+    x, given, shut = taken_apart(base, torch.from_numpy(ready.inputs()))
+    with torch.no_grad():
+        levels = base.net_.encode(given[len(x) :])
+        wrong = (fill_in(base, levels, gates(levels)) - x).abs() * shut
+    left = wrong.sum((1, 2, 3)) / shut.sum((1, 2, 3)).clamp_min(1)
+    at = left.argsort(descending=True)[:9].sort().values.numpy()  # of 2 x 24
+    assert np.array_equal(worst.inputs(), ready.take(at).inputs())
+    assert np.array_equal(of_worst.rows, of.take(at).rows)
+
+
+def make_bias():
+    """What opens the gates of a network that has learned nothing."""
+    return SkipGates(4).last.bias.item()
 
 
 def test_it_says_what_the_gates_let_through_cost_and_gain():

@@ -25,7 +25,7 @@ from core.nets.lagovad import Lagovad, WordEncoder, replicate
 from core.nets.losses import open_world
 from core.nets.rotary import RotaryLayer, rotate
 from core.registry import methods, open_model
-from tests.methods._fit import fit
+from tests.methods._fit import curves_of, fit
 
 KINDS = [("even number", w) for w in ("two", "four")] + [
     ("odd number", w) for w in ("one", "three")
@@ -77,6 +77,12 @@ def test_a_change_reaches_no_further_than_twelve_steps_a_layer(layers):
     at = changed.nonzero()[:, 0]
     assert at.min() == 40 - 12 * layers
     assert at.max() == 40 + 12 * layers
+
+
+def test_the_film_keeps_what_it_is_beside_what_is_added():
+    model, z = net(), torch.randn(1, 9, 64)
+    added = model.before[0](z, ones(1, 9))
+    assert torch.allclose(model.temporal(z, ones(1, 9)), z + added, atol=1e-6)
 
 
 def test_rotated_products_depend_on_the_distance_alone():
@@ -198,6 +204,38 @@ def test_contrast_falls_as_films_meet_their_texts_and_mining_adds_to_it():
     assert open_world.contrast(*args, text, number, True) > right
     nothing = open_world.contrast(film, logit, ones(2, 4), ~ones(2, 4), text, number, True)
     assert nothing == 0
+
+
+def test_five_losses_of_both_passes_are_summed(monkeypatch):
+    passes, whole = [], open_world.open_world
+
+    def look(judged, there, truth, which, text, number, mining):
+        found = whole(judged, there, truth, which, text, number, mining)
+        passes.append(found)
+        logit = judged.logit
+        by_hand = {
+            "film": open_world.mil(logit, there, truth),
+            "frame": open_world.frame_loss(logit, there, truth),
+            "span": open_world.span_mil(logit, there, truth),
+            "class": open_world.class_mil(judged.likeness, there, which),
+            "contrast": open_world.contrast(
+                judged.temporal, logit, there, truth, text, number, mining
+            ),
+        }
+        assert found.keys() == by_hand.keys()
+        assert all(torch.equal(found[name], by_hand[name]) for name in by_hand)
+        return found
+
+    monkeypatch.setattr(open_world, "open_world", look)
+    some = films().take(np.arange(64))
+    first = curves_of("lagovad", some, epochs=1, steps=16, batch_size=64)[0]
+    names, sentences = passes[:2]
+    for name, value in names.items():
+        both = value.item() + sentences[name].item()
+        assert first[name] == pytest.approx(both, rel=1e-4)
+        assert min(value.item(), sentences[name].item()) > 0.01
+    total = sum(v.item() for terms in (names, sentences) for v in terms.values())
+    assert first["loss"] == pytest.approx(total, rel=1e-4)
 
 
 # -- texts and films -------------------------------------------------------------------------------

@@ -46,6 +46,11 @@ def trained(**params):
     return dataset(), *fit("mem_mc_mae", dataset(), **{**SMALL, **params})
 
 
+def untrained():
+    """A method whose network has made no step."""
+    return trained(epochs=1, learning_rate=1e-12)[1]
+
+
 def net(**how):
     torch.manual_seed(0)
     return MemMCMAE(1, 16, **{"depth": 3, "patch": 8, "slots": 5, **how}).eval()
@@ -112,8 +117,15 @@ def test_memory_is_its_explicit_form():
 def test_memory_gets_attention_and_what_a_random_one_costs_is_measured():
     data, method, given = trained(epochs=12)
     found = {m.name: m.value for m in given["metrics"]}
-    assert 0.05 <= found["share of attention that goes to the memory"] <= 0.95
     x, at = torch.from_numpy(data.part("val").inputs()), torch.from_numpy(method.masks_[0])
+    nets = method.net_, untrained().net_
+    with torch.no_grad():
+        layers, before = (n.memory_shares(x, at).sum(3).mean((0, 1)) for n in nets)
+    share = found["share of attention that goes to the memory"]
+    assert share == pytest.approx(layers.mean().item(), rel=1e-4)
+    # spread evenly over 4 tokens and 4 slots it would be 0.5, as it nearly is before training
+    assert (before - 0.5).abs().max() < 0.1
+    assert layers.max() - layers.min() > 0.3
     with torch.no_grad():
         own = (method.net_(x, at) - x).square().mean()
         kept = method._swap_memory(0)
@@ -169,7 +181,8 @@ def test_gates_differ_between_levels_after_training():
     gates = given["grid-gates"]
     assert gates.value.shape == (2, 1)
     assert ((gates.value > 0) & (gates.value < 1)).all()
-    assert np.ptp(method.gates_) > 0.001
+    assert np.ptp(method.gates_) > 2 * np.ptp(untrained().gates_)
+    assert np.ptp(method.gates_) > 0.03
     assert gates.y == ["encoder level 1, decoder layer 1", "encoder level 2, decoder layer 1"]
 
 
@@ -186,6 +199,21 @@ def test_masks_hide_each_patch_equally_often_and_are_kept_with_the_model():
     x = torch.from_numpy(data.inputs())
     with torch.no_grad():
         assert torch.equal(again.heat(x), method.heat(x))
+
+
+def test_each_picture_of_each_step_is_learned_from_with_other_patches(monkeypatch):
+    shown, whole = [], MemMCMAE.loss
+
+    def look(self, x, at, hidden_only=False):
+        shown.append(at)
+        return whole(self, x, at, hidden_only)
+
+    monkeypatch.setattr(MemMCMAE, "loss", look)
+    fit("mem_mc_mae", dataset(), **{**SMALL, "epochs": 1})
+    assert [at.shape for at in shown] == [(8, 4)] * 3
+    drawn = torch.cat(shown).sort(1).values
+    assert len(torch.unique(drawn, dim=0)) > 20  # of 24; of 1,820 there may be two alike
+    assert set(drawn.flatten().tolist()) == set(range(16))
 
 
 def test_only_shown_patches_are_seen_in_the_picture_of_the_first_mask():

@@ -22,12 +22,13 @@ from core.methods.augmentation import _drawing as drawing
 from core.methods.augmentation._examples import drawn_pairs, find_examples
 from core.methods.augmentation._pairs import compare
 from core.nets import diffusion
+from core.nets.losses import separation
 from core.registry import methods, open_model
 from core.training.compatibility import why_not
 from core.training.fit import fit_and_apply
 from core.training.run import Run
 from core.workspace import notes
-from tests.methods._fit import fit
+from tests.methods._fit import curves_of, fit
 
 TINY = {"epochs": 2, "side": 16, "batch_size": 4, "width": 4, "draws": 12, "steps": 3, "pairs": 2}
 
@@ -122,6 +123,49 @@ def test_without_guidance_noise_that_is_known_leads_back_to_the_picture():
     inside = (x > 0.2) & (x < 0.8)
     assert torch.allclose(3 * once[inside], thrice[inside], rtol=0.05, atol=1e-3)
     assert once[inside].abs().min() > 1e-3
+
+
+def test_the_mask_is_the_mean_of_the_last_three_steps():
+    class Counting(Same):
+        def forward(self, x, t, weights):
+            self.level = float(t[0])
+            return super().forward(x, t, weights)
+
+    net, x = Counting(), torch.rand(2, 1, 8, 8)
+    net.noise = torch.randn(2, 1, 8, 8)
+
+    def head(features, clean):
+        return None, torch.full((2, 1, 8, 8), net.level / 100)
+
+    made = drawing.draw(net, head, x, torch.zeros(2, 2), net.noise, 0.5, 1.0, 8)
+    last = torch.tensor(diffusion.noise_levels(round(0.5 * (diffusion.STEPS - 1)), 8)[-3:])
+    assert len(set(last.tolist())) == 3
+    wanted = (last / 100).sigmoid().mean()
+    assert torch.allclose(made.prob, wanted.expand(2, 8, 8), atol=1e-6)
+
+
+def test_it_learns_from_both_pictures_of_a_pair_and_normal_ones_have_no_mask(monkeypatch):
+    truth, whole = [], separation.focal
+
+    def look(logits, mask, gamma=2.0):
+        truth.append(mask)
+        return whole(logits, mask, gamma)
+
+    monkeypatch.setattr(separation, "focal", look)
+    seen = curves_of("seas", dataset(), **TINY, alignment=0.5)
+    drew = [s for s in seen if "normal" in s]
+    assert drew
+    for s in drew:
+        assert s["abnormal"] > 0.01
+        assert s["normal"] > 0.01
+        assert s["attention"] > 0.01
+        whole_loss = s["abnormal"] + s["normal"] + 0.5 * s["attention"]
+        assert s["loss"] == pytest.approx(whole_loss, rel=1e-4)
+    assert truth
+    for mask in truth:
+        ill, well = mask.chunk(2)
+        assert ill.flatten(1).any(1).all()
+        assert not well.any()
 
 
 def test_a_turned_copy_is_found_and_is_at_no_distance():
