@@ -7,7 +7,14 @@ import pytest
 
 from core import evidence
 from core.data.samples.catalogue import make_sample
-from tests.benchmarks import _anomaly, add_rivals, bench_gaussian_vae, bench_pyod_table, bench_swav
+from tests.benchmarks import (
+    _anomaly,
+    add_rivals,
+    bench_fader,
+    bench_gaussian_vae,
+    bench_pyod_table,
+    bench_swav,
+)
 from tests.benchmarks._common import row, table, verdict
 
 
@@ -106,3 +113,43 @@ def test_rivals_of_other_data_or_of_changed_code_are_not_added(stored):
     with pytest.raises(add_rivals.OtherDataError, match="is of other code"):
         add_rivals.add_rows("pca", "d", "Where?", copy, own=True)
     assert stored() == before
+
+
+def test_intervals_of_plain_rivals_are_over_pictures_and_their_values_exact():
+    rng = np.random.default_rng(0)
+    truth = np.zeros((24, 16, 16), bool)
+    truth[::2, 2:6, 2:6] = True
+    heat = rng.normal(size=truth.shape) + truth + 0.3 * rng.normal(size=(24, 1, 1))
+    pictures = np.repeat(np.arange(12), 2)
+    counts = _anomaly.counted(heat, truth).sum(1)
+    for name in ("pixel AUROC", "pixel average precision"):
+        exact = _anomaly.MEASURES[name](heat, truth)
+        assert _anomaly.from_counts(name, *counts) == pytest.approx(exact, abs=2e-3)
+    for name, measure in _anomaly.MEASURES.items():
+        value, low, high = _anomaly.within(name, heat, truth, pictures)
+        assert value == measure(heat, truth)
+        assert low < value < high
+        few = _anomaly.within(name, heat, truth, pictures // 2)
+        assert few == (value, None, None)
+    assert "12 pictures" in _anomaly.bounds(pictures)
+    assert "interval" not in _anomaly.bounds(pictures // 2)
+    value, low, high = _anomaly.of_cases(truth.any((1, 2)), heat.mean((1, 2)))
+    assert low < value < high
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bar", "said"),
+    [
+        (0.89, 0.96, "at least 0.9", "missed in some seeds"),
+        (0.90, 0.96, "at least 0.9", "reached in every seed"),
+        (0.80, 0.89, "at least 0.9", "missed in every seed"),
+        (1.02, 1.06, "at most 1.1", "reached in every seed"),
+        (1.02, 1.16, "at most 1.1", "missed in some seeds"),
+        (1.11, 1.16, "at most 1.1", "missed in every seed"),
+    ],
+)
+def test_a_bar_is_reached_where_every_seed_reaches_it(low, high, bar, said):
+    line = {"name": "gate", "value": (low + high) / 2, "low": low, "high": high}
+    words = bench_fader.judged(line, bar)
+    assert words.endswith(said)
+    assert f"({low:.3f} to {high:.3f})" in words

@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from core.data.dataset import Dataset
 from core.methods.anomaly._pasted import pasted
+from core.stats.bootstrap import FEWEST, interval
 from tests.benchmarks._common import run
 
 SIDE = 128  # pixels a side of lesion slices
@@ -96,6 +97,81 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "pixel average precision": pixel_ap,
     "case AUROC (highest heat)": case_auroc,
 }
+
+
+# -- intervals of rivals that learn nothing by seed ------------------------------------------------
+BINS = 4096  # of heat, in which pixels are counted for an interval
+
+
+def bounds(groups: np.ndarray, what: str = "pictures") -> str:
+    """What titles say about bounds where plain rivals stand beside what is trained by seed; no
+    interval is given over too few `groups` [n].
+    """
+    many = len(np.unique(groups))
+    more = f"; plain rivals: 95 % interval over {many} {what}" if many >= FEWEST else ""
+    return f"(range over three seeds{more})"
+
+
+def of_cases(ill: np.ndarray, score: np.ndarray) -> tuple[float, float | None, float | None]:
+    """(AUROC, low, high) of a score [n] of cases, `ill` bool [n], with its 95 % interval over
+    these.
+    """
+
+    def of(at: np.ndarray) -> float:
+        return float(roc_auc_score(ill[at], score[at])) if len(set(ill[at])) == 2 else np.nan
+
+    every = np.arange(len(ill))
+    return of(every), *interval(of, len(ill), None, (0, 1), classes=ill).bounds
+
+
+def within(
+    measure: str, heat: np.ndarray, truth: np.ndarray, groups: np.ndarray
+) -> tuple[float, float | None, float | None]:
+    """(value, low, high) of one of MEASURES for a map [n,H,W], with its 95 % interval over the
+    pictures `groups` [n] that tiles are of; for pixels that is counted in BINS of heat.
+    """
+    value, classes = MEASURES[measure], None
+    if measure.startswith("pixel"):
+        counts = counted(heat, truth)
+
+        def of(at: np.ndarray) -> float:
+            return from_counts(measure, *counts[:, at].sum(1))
+    else:
+        classes = truth.any((1, 2))
+
+        def of(at: np.ndarray) -> float:
+            return value(heat[at], truth[at])
+
+    found = interval(of, len(heat), groups, (0, 1), classes=classes)
+    return value(heat, truth), *found.bounds
+
+
+def counted(heat: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """How many pixels that are marked, and that are not, each map [n,H,W] has in each bin of heat:
+    int64 [2,n,bins], from cold to hot.
+    """
+    edges = np.unique(np.quantile(heat, np.linspace(0, 1, BINS + 1)[1:-1]))
+    place = np.searchsorted(edges, heat, side="right").reshape(len(heat), -1)
+    many, marked = len(edges) + 1, truth.reshape(len(truth), -1).astype(bool)
+    each = [
+        [np.bincount(p[m], minlength=many) for p, m in zip(place, some)]
+        for some in (marked, ~marked)
+    ]
+    return np.array(each, dtype=np.int64)
+
+
+def from_counts(measure: str, ill: np.ndarray, well: np.ndarray) -> float:
+    """AUROC or average precision of pixels counted in bins [bins], from cold to hot; those of one
+    bin are taken as equally hot. NaN without a marked or an unmarked pixel.
+    """
+    if not ill.sum() or not well.sum():
+        return float("nan")
+    if measure == "pixel AUROC":
+        below = np.cumsum(well) - well
+        return float((ill * (below + 0.5 * well)).sum() / (ill.sum() * well.sum()))
+    hits = np.cumsum(ill[::-1])
+    chosen = np.maximum(np.cumsum((ill + well)[::-1]), 1)
+    return float((ill[::-1] / ill.sum() * hits / chosen).sum())
 
 
 def strega(data: Dataset, seeds: list[int]) -> list[np.ndarray]:

@@ -26,13 +26,16 @@ from core.nets.dinomaly import LinearAttention, blur, distance_maps
 from core.nets.vit import Attention
 from tests.benchmarks._anomaly import (
     MEASURES,
+    bounds,
     heat_of,
     lesion_slices,
+    of_cases,
     pasted_kinds,
     pasted_nuclei,
     rivals,
     strega,
     untrained,
+    within,
 )
 from tests.benchmarks._common import over_seeds, read, row, run, store_part, table, verdict
 
@@ -66,8 +69,9 @@ def chest(folder: Path) -> Iterator[list[dict[str, Any]]]:
     own = [value(heat_of(run("dinomaly", data, CHEST, s)[1])[val]) for s in SEEDS]
     blank = [value(untrained("dinomaly", data, s, CHEST)[val]) for s in SEEDS]
     rows = [row("Dinomaly", over_seeds(own)), row("untrained copy", over_seeds(blank))]
-    rows += [row(k, (value(v), None, None)) for k, v in rivals(x, train, val).items()]
-    title, name = "Which X-rays show pneumonia? (range over three seeds)", "pneumoniamnist_balanced"
+    rows += [row(k, of_cases(sick, case_score(v))) for k, v in rivals(x, train, val).items()]
+    title = f"Which X-rays show pneumonia? {bounds(np.flatnonzero(val), 'X-rays')}"
+    name = "pneumoniamnist_balanced"
     n = int(val.sum())
     yield [table(title, name, "val", n, SEEDS, "case AUROC", rows, verdict(rows))]
 
@@ -96,10 +100,10 @@ def compare(
         made = [heat_of(run("dinomaly", data, params | other, s)[1])[test] for s in SEEDS]
         by_seed[called] = made
     by_seed |= others or {}
-    cheap, found = rivals(x, train, test), []
+    cheap, found, groups = rivals(x, train, test), list[dict[str, Any]](), data.groups[test]
     for measure, value in MEASURES.items():
         rows = [row(k, over_seeds([value(h, truth) for h in v])) for k, v in by_seed.items()]
-        rows += [row(k, (value(v, truth), None, None)) for k, v in cheap.items()]
+        rows += [row(k, within(measure, v, truth, groups)) for k, v in cheap.items()]
         n = int(test.sum())
         found.append(table(title, name, "test", n, SEEDS, measure, rows, verdict(rows)))
     return found, list(fits)
@@ -107,7 +111,7 @@ def compare(
 
 def nuclei(folder: Path) -> Iterator[list[dict[str, Any]]]:
     data = pasted_nuclei(folder)
-    title = "Where is a part of another stain? (range over three seeds)"
+    title = f"Where is a part of another stain? {bounds(data.groups[data.splits == 'test'])}"
     found, fits = compare(data, NUCLEI, PASTED, title, {"without dropout": {"dropout": 0.0}})
     test = np.flatnonzero(data.splits == "test")
     x, truth = torch.from_numpy(data.inputs(test)), data.mask()[test]
@@ -199,8 +203,9 @@ def kinds(folder: Path) -> Iterator[list[dict[str, Any]]]:
             rows = [
                 row(k, over_seeds([value(h[at], truth[at]) for h in v])) for k, v in by_seed.items()
             ]
-            rows += [row(k, (value(v[at], truth[at]), None, None)) for k, v in cheap.items()]
-            title = f"Does one model do for three kinds? {KIND[part]} (range over three seeds)"
+            groups = data.groups[test][at]
+            rows += [row(k, within(measure, v[at], truth[at], groups)) for k, v in cheap.items()]
+            title = f"Does one model do for three kinds? {KIND[part]} {bounds(groups)}"
             n = int(at.sum())
             found.append(table(title, MIXED, "test", n, SEEDS, measure, rows, verdict(rows)))
     yield [*found, _attention_speed()]

@@ -26,12 +26,14 @@ from core.training.ordinary import half_cosine
 from core.training.run import Run
 from tests.benchmarks._anomaly import (
     MEASURES,
+    bounds,
     heat_of,
     lesion_slices,
     pasted_nuclei,
     pixel_auroc,
     rivals,
     untrained,
+    within,
 )
 from tests.benchmarks._common import over_seeds, row, run, store_part, table, verdict
 
@@ -142,10 +144,10 @@ def compare(
         "untrained copy": [untrained("ear", data, s, params)[test] for s in SEEDS],
         **more,
     }
-    cheap, found = rivals(x, train, test), []
+    cheap, found, groups = rivals(x, train, test), list[dict[str, Any]](), data.groups[test]
     for measure, value in MEASURES.items():
         rows = [row(k, over_seeds([value(h, truth) for h in v])) for k, v in by_seed.items()]
-        rows += [row(k, (value(v, truth), None, None)) for k, v in cheap.items()]
+        rows += [row(k, within(measure, v, truth, groups)) for k, v in cheap.items()]
         n = int(test.sum())
         found.append(table(title, name, "test", n, SEEDS, measure, rows, verdict(rows)))
     return found, list(fits), twelve
@@ -154,7 +156,7 @@ def compare(
 def nuclei(folder: Path) -> Iterator[list[dict[str, Any]]]:
     """Tables about nuclei, the quick ones first."""
     data = pasted_nuclei(folder)
-    title = "Where is a part of another stain? (range over three seeds)"
+    title = f"Where is a part of another stain? {bounds(data.groups[data.splits == 'test'])}"
     found, fits, twelve = compare(data, NUCLEI, PASTED, title, {})
     test = data.splits == "test"
     x, truth = torch.from_numpy(data.inputs(np.flatnonzero(test))), data.mask()[test]

@@ -283,10 +283,12 @@ class Looked:
         image = np.asarray(self.made.image)
         apart = np.abs(image[sets[0]] - image[sets[1]]).mean()
         moved = min(np.abs(image[sets[2]] - image[s]).mean() for s in sets[:2])
+        first, second, mean = (float(p.mean()) for p in place)
         self.figures["mixed"] = {
-            "half of each": float(place[2].mean()),
-            "first kind alone": float(place[0].mean()),
-            "second kind alone": float(place[1].mean()),
+            "half of each": (mean - first) / (second - first),
+            "half of each, place": mean,
+            "first kind alone": first,
+            "second kind alone": second,
             "n": half,
         }
         self.figures["moved"] = {"half of each": float(moved / apart), "n": len(sets[2])}
@@ -372,14 +374,15 @@ def tables(found: dict[int, dict[str, dict[str, float]]]) -> list[dict[str, Any]
             f"Wanted 0.4 to 0.6: {kept([0.4 <= v <= 0.6 for v in of(key, WELL)])}.",
             WELL,
         )
-    place = of("mixed", "half of each")
+    way = of("mixed", "half of each")
+    place = float(np.mean(of("mixed", "half of each, place")))
     ends = [float(np.mean(of("mixed", f"{which} kind alone"))) for which in ("first", "second")]
     add(
         "mixed",
         "What do tokens of both kinds give?",
-        "place between the kinds (0 = first, 1 = second)",
-        f"Wanted between the kinds, 0.25 to 0.75: {kept([0.25 <= v <= 0.75 for v in place])}; the"
-        f" kinds alone: {ends[0]:.2f} and {ends[1]:.2f}.",
+        "share of the way from the first kind alone to the second",
+        f"Wanted 0.25 to 0.75 of the way: {kept([0.25 <= v <= 0.75 for v in way])}. A classifier of"
+        f" both kinds gives {place:.3f}, the kinds alone {ends[0]:.2f} and {ends[1]:.2f}.",
         "half of each",
     )
     add(

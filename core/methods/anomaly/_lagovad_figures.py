@@ -83,8 +83,8 @@ def contested_scores(
 
     "ill" and "well": lists of logits [span] a film, under the definition by which the span is
     abnormal and under that by which nothing is; "swapped ill", "swapped well" the same with the
-    definitions of another pair of films; "constant" under one and the same text; "films": what was
-    judged.
+    definitions of another pair of films; "constant ill", "constant well" with one text in place of
+    all, judged apart as the others are; "films": what was judged.
     """
     found = [film for _ in range(4 * many) for film in maker.contested(applies, rng)][:many]
     if len(found) < FEWEST:
@@ -97,7 +97,8 @@ def contested_scores(
         "well": [[normal, texts[b]] for _, _, _, b in found],
         "swapped ill": [[normal, texts[found[j][2]]] for j in other],
         "swapped well": [[normal, texts[found[j][3]]] for j in other],
-        "constant": [[normal, "something"]] * len(found),
+        "constant ill": [[normal, "something"]] * len(found),
+        "constant well": [[normal, "something"]] * len(found),
     }
     out: dict[str, Any] = {"films": found}
     for name, chosen in sets.items():
@@ -169,7 +170,7 @@ def _figures(scores: dict[str, Any] | None, split: str, group: str) -> list[Metr
     own = Metric(name, value(np.arange(n)), split=split, group=group, n=n, note=note)
     found = [own.within(interval(value, n, None, (0, 1)))]
     swapped = auroc(scores["swapped ill"], scores["swapped well"])
-    constant = auroc(scores["constant"], scores["constant"])
+    constant = auroc(scores["constant ill"], scores["constant well"])
     controls = (
         ("the same, definitions of another film", swapped),
         ("the same, one text for all", constant),
