@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import navigation, state, text
 from app.components import theme
 from core.data.dataset import Dataset
+from core.jobs import cluster
 from core.settings import loopback
 from core.workspace import review
 from core.workspace.catalogue import Job
@@ -21,6 +22,8 @@ def show_news() -> None:
     told += state.workspace().startup_messages()
     for said in told:
         st.warning(text.label(said, 600), icon=":material/build:")
+    if said := cluster.last_word(state.workspace().home):
+        st.error(text.label(said, 600), icon=":material/lan_disconnect:")
     if told:
         st.button("I have read it", on_click=told.clear)
 

@@ -37,6 +37,17 @@ class Settings(BaseSettings):
             " ([how](../how-to/postgresql.md)), or `sqlite:///PATH`, a file for one workspace."
         ),
     )
+    engine: str = Field(
+        default="local",
+        pattern=r"^(local|ray|(ray://)?[^\s/:]+:\d+)$",
+        description=(
+            "Where jobs are computed: `local`, this machine; `ray`, the Ray cluster it belongs to;"
+            " `HOST:PORT` or `ray://HOST:PORT`, the address of one. Imports always run here."
+        ),
+    )
+    job_cpus: int = Field(
+        default=2, ge=1, description="Processors that a training asks a cluster for."
+    )
     light_jobs: int = Field(
         default=1,
         description="How many maps, explanations and measurements may run beside one training.",

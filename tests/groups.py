@@ -31,6 +31,7 @@ FIRST = (  # what takes longest, so that no process is left with one of them at 
     "test_cli",
     "test_review",
     "test_jobs_deaths",
+    "test_engines",
     "test_pages",
     "contract",
 )

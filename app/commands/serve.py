@@ -280,8 +280,10 @@ def check(
     import psutil
 
     from app.components import latent_map
+    from core.jobs import cluster
+    from core.settings import Settings
 
-    ws = workspace()
+    ws, engine = workspace(), Settings().engine
     torch_version, gpu = _torch_and_gpu()
     found: dict[str, Any] = {
         "python": platform.python_version(),
@@ -291,6 +293,7 @@ def check(
         "memory_gib": round(psutil.virtual_memory().available / 2**30, 1),
         "disk_gib": round(shutil.disk_usage(ws.home).free / 2**30, 1),
         "workspace": str(ws.home),
+        "engine": "local" if engine == "local" else cluster.describe_cluster(engine),
         "latent_map": latent_map.available(),
         "datasets": len(ws.catalogue.datasets()),
         "runs": len(ws.runs()),

@@ -1,5 +1,5 @@
-"""Who does a job: today a process of its own on this machine. What else may come (a cluster) has
-the same abilities and needs no other change.
+"""Who does a job: a process of its own on this machine (`Local`), or one on a node of a cluster
+(`core.jobs.cluster`).
 
 A process is known by its number and by `born`: when it started, told by what no clock change moves.
 The wall clock alone makes the living look dead (Linux counts a process's start from the boot, whose
@@ -38,11 +38,6 @@ class Engine(Protocol):
     catalogue and to its folder.
     """
 
-    def lanes(self) -> list[str]:
-        """Where trainings can run beside one another: "cpu", and the number of each graphics
-        card.
-        """
-
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
         """Start the job; gives the values of the catalogue (`pid`, `born`, ...) by which `alive`
         and `stop` know it.
@@ -58,12 +53,6 @@ class Engine(Protocol):
 
     def stop(self, job: Job, hard: bool) -> None:
         """End a job's process: asked to first, killed when `hard`."""
-
-    def keep_ready(self, ws: Workspace) -> None:
-        """Have what the next job needs at hand; called again and again."""
-
-    def release(self) -> None:
-        """Let go what `keep_ready` holds."""
 
 
 class Local:
@@ -172,7 +161,7 @@ class Local:
                 process.kill() if hard else process.terminate()
 
 
-LOCAL: Engine = Local()
+LOCAL = Local()
 
 
 def process_identity(pid: int) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 
 from core.errors import Full
 from core.jobs import attempts
+from core.jobs.attempt_guard import MARK
+from core.jobs.attempts import Attempt
+from core.jobs.cluster import CLUSTER
 from core.jobs.engines import LOCAL
 from core.jobs.run_folder import remove_leftovers, undo
 from core.workspace import records
@@ -24,6 +27,8 @@ STOPPED = {
         " on behind what was stored."
     ),
 }
+LOST = "node lost"  # the cause of an attempt of which a cluster has lost the node
+LOSSES = 3  # in a row, after which a job is not queued again by itself
 STALE = 30.0  # seconds a job may be about to start before it counts as interrupted
 # what a process tells of its end
 ENDING = (
@@ -57,16 +62,20 @@ def reconcile(ws: Workspace) -> None:
 
 def _reconcile(ws: Workspace) -> None:
     for job in ws.catalogue.jobs(status="running"):
-        if LOCAL.alive(job):
+        on_cluster = job.born.startswith(MARK)
+        if (CLUSTER if on_cluster else LOCAL).alive(job):
             continue
         if (
             job.pid is None
+            and not on_cluster
             and time.monotonic() - _unseen.setdefault(job.id, time.monotonic()) < STALE
         ):
             continue  # it is being started
         told = records.read_record(ws.folder(job.id))
         if told is not None and told.ended:
             ws.catalogue.set_job(job.id, only_if="running", **{k: getattr(told, k) for k in ENDING})
+            continue
+        if on_cluster and not job.cancel and _handle_loss(ws, job):
             continue
         remove_leftovers(ws, job)
         if job.cancel:  # it did not heed the wish to stop, so it was killed
@@ -85,12 +94,57 @@ def _reconcile(ws: Workspace) -> None:
             )
 
 
+def _handle_loss(ws: Workspace, job: Job) -> bool:
+    """Deal with an attempt that a cluster has lost: the job is queued again, to go on from its last
+    checkpoint, up to `LOSSES` times in a row. What a node could not begin with fails, in its
+    sentence. False where the job's process ended by itself, or was lost too often.
+
+    What the attempt left is not touched here: it may still be leaving. The next one, which has the
+    folder to itself, takes it away.
+    """
+    refusal, code = CLUSTER.refusal(job), CLUSTER.ending(job)
+    CLUSTER.forget(job)
+    if refusal:
+        records.end_job(
+            ws.catalogue, ws.home, job, status="failed", error=refusal, finished=time.time()
+        )
+        return True
+    if code is not None:
+        return False
+    folder, points = ws.folder(job.id), list(ws.scalars(job.id))
+    step = int(points[-1]["step"]) if points else 0
+    attempts.add(folder, Attempt(LOST, job.phase, step, own=False))
+    if [a.cause for a in attempts.load(folder)][-LOSSES:] == [LOST] * LOSSES:
+        return False
+    again: dict[str, Any] = {
+        "status": "queued",
+        "resume": 1,
+        "pid": None,
+        "born": "",
+        "phase": "",
+        "note": "\n".join(
+            filter(
+                None,
+                [
+                    job.note,
+                    f"Its node of the cluster was lost after step {step}; gone on"
+                    " from the last checkpoint.",
+                ],
+            )
+        ),
+    }
+    if ws.catalogue.set_job(job.id, only_if="running", **again):
+        records.write_record(ws.home, replace(job, **again))
+    return True
+
+
 def _handle_death(ws: Workspace, job: Job) -> bool:
     """Deal with a job whose process is known to have ended by its own fault. One that died before
     it began is started once more; one that has ended twice alike fails, in a sentence. False where
     a kill, or what nobody knows, ended it.
     """
-    folder, code = ws.folder(job.id), LOCAL.ending(job)
+    engine = CLUSTER if job.born.startswith(MARK) else LOCAL
+    folder, code = ws.folder(job.id), engine.ending(job)
     if not code:
         return False
     points = list(ws.scalars(job.id))

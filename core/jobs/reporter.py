@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from core.errors import Cancelled, UserError
 from core.io.files import append_line, write_bytes
+from core.jobs.attempt_guard import LOST, MARK
 from core.jobs.run_folder import remove_leftovers
 from core.workspace import records
 from core.workspace.catalogue import Job
@@ -33,6 +34,7 @@ class Reporter:
 
     def __init__(self, ws: Workspace, job: Job, alone: bool = False) -> None:
         self.ws, self.job, self.alone = ws, job, alone and job.kind != "import"
+        self._fenced = alone and job.born.startswith(MARK)
         self.cancelled = threading.Event()
         self.began, self.before = time.monotonic(), job.seconds
         self._told = 0.0  # when the catalogue was told last
@@ -59,6 +61,8 @@ class Reporter:
                     self.job.id, only_if="running", heartbeat=time.time(), **now
                 )
                 job = self.ws.catalogue.job(self.job.id)
+                if job is not None and job.born != self.job.born and self._fenced:
+                    os._exit(LOST)  # another attempt has the run: not one more word
                 if job is None or job.cancel:
                     self.cancelled.set()
                     heard = heard or time.monotonic()

@@ -16,7 +16,9 @@ from pathlib import Path
 from core.io.files import keep_new_files_private
 from core.io.locks import hold_lock
 from core.jobs import reconciling, starting
-from core.jobs.engines import CPU, LOCAL, LOOK
+from core.jobs.attempt_guard import MARK
+from core.jobs.cluster import CLUSTER
+from core.jobs.engines import CPU, LOCAL, LOOK, Engine
 from core.jobs.standby import newest_code_time
 from core.settings import Settings
 from core.workspace import records
@@ -41,6 +43,7 @@ def main(home: str) -> None:
             outdated = _serve(ws)
         finally:
             LOCAL.release()
+            CLUSTER.disconnect()
             held.close()
         # one may have come between the last look and giving up the lock
         if not ws.catalogue.jobs(status="queued"):
@@ -58,15 +61,22 @@ def _serve(ws: Workspace) -> bool:
     idle_since, looked, wanted = time.monotonic(), time.monotonic(), starting.last_request(ws.home)
     stopping: dict[str, float] = {}
     cards = [lane for lane in LOCAL.lanes() if lane != CPU]
+    on_cluster = settings.engine != "local"
+    CLUSTER.look_after(ws)
     while True:
         reconciling.reconcile(ws)
         running = ws.catalogue.jobs(status="running")
         waiting = ws.catalogue.jobs(status="queued")
         for job in running:
             _stop_worker(job, stopping)
-        for job, lane in plan_starts(waiting, running, cards, settings.light_jobs):
-            start_job(ws, job, lane)
-        if settings.standby:
+        if on_cluster:
+            CLUSTER.ready()
+            starts = plan_handovers(waiting, running, {j.id for j in running if _waits(j)})
+        else:
+            starts = plan_starts(waiting, running, cards, settings.light_jobs)
+        for job, lane in starts:
+            start_job(ws, job, lane, on_cluster)
+        if settings.standby and not on_cluster:
             LOCAL.keep_ready(ws)
         wanted_before, wanted = wanted, starting.last_request(ws.home)
         released = wanted == 0 != wanted_before
@@ -103,6 +113,35 @@ def plan_starts(
     return starts
 
 
+def plan_handovers(
+    waiting: list[Job], running: list[Job], unplaced: set[str]
+) -> list[tuple[Job, str]]:
+    """Which waiting jobs are handed to the cluster now. It decides what runs where and beside what;
+    the order stays ours: of trainings, and of all else, one at a time waits for its place there.
+    Imports read files of this machine and take turns here.
+    """
+    taken = {_queue(j) for j in running if j.id in unplaced or j.kind == "import"}
+    starts: list[tuple[Job, str]] = []
+    for job in waiting:
+        if _queue(job) not in taken:
+            taken.add(_queue(job))
+            starts.append((job, ""))
+    return starts
+
+
+def _queue(job: Job) -> str:
+    return job.kind if job.kind in ("train", "import") else "light"
+
+
+def _engine(job: Job) -> Engine:
+    """Return the engine that has a running job."""
+    return CLUSTER if job.born.startswith(MARK) else LOCAL
+
+
+def _waits(job: Job) -> bool:
+    return job.born.startswith(MARK) and CLUSTER.waits(job)
+
+
 def _choose_lane(job: Job, cards: list[str], free: dict[str, int]) -> str:
     """Return what a job takes up: "import", "light", "cpu", or the number of a card, a free one if
     there is.
@@ -114,12 +153,13 @@ def _choose_lane(job: Job, cards: list[str], free: dict[str, int]) -> str:
     return next((c for c in cards if free.get(c, 0) > 0), cards[0])
 
 
-def start_job(ws: Workspace, job: Job, lane: str) -> None:
-    """Take a queued job and start it; what keeps it from starting (a full disk) is its failure, in
-    a sentence.
+def start_job(ws: Workspace, job: Job, lane: str, on_cluster: bool = False) -> None:
+    """Take a queued job and start it; what keeps it from starting (a full disk, a cluster that does
+    not answer) is its failure, in a sentence.
     """
-    from core.errors import user_sentence
+    from core.errors import UserError, user_sentence
 
+    engine = CLUSTER if on_cluster and job.kind != "import" else LOCAL
     if not ws.catalogue.set_job(
         job.id,
         only_if="queued",
@@ -134,8 +174,8 @@ def start_job(ws: Workspace, job: Job, lane: str) -> None:
     ):
         return
     try:
-        ws.catalogue.set_job(job.id, only_if="running", **LOCAL.start(ws, job, lane))
-    except OSError as e:
+        ws.catalogue.set_job(job.id, only_if="running", **engine.start(ws, job, lane))
+    except (OSError, UserError) as e:
         if (said := user_sentence(e)) is None:
             raise
         records.end_job(
@@ -144,11 +184,14 @@ def start_job(ws: Workspace, job: Job, lane: str) -> None:
 
 
 def _stop_worker(job: Job, stopping: dict[str, float]) -> None:
-    """Kill a worker that has not heeded a cancel for GRACE seconds, first softly, then hard."""
-    if job.cancel and LOCAL.alive(job):
+    """Kill a worker that has not heeded a cancel for GRACE seconds, first softly, then hard; what
+    waits for its place on a cluster has no worker yet, and goes at once.
+    """
+    engine = _engine(job)
+    if job.cancel and engine.alive(job):
         since = time.monotonic() - stopping.setdefault(job.id, time.monotonic())
-        if since > GRACE:
-            LOCAL.stop(job, hard=since > GRACE + 3)
+        if since > GRACE or _waits(job):
+            engine.stop(job, hard=since > GRACE + 3)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ has to listen.
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import time
 import uuid
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from core.errors import Cancelled, UserError, is_out_of_memory, private_traceback, user_sentence
 from core.io.files import keep_new_files_private, write_bytes
-from core.jobs import attempts, queue, tasks
+from core.jobs import attempt_guard, attempts, queue, tasks
 from core.jobs.engines import process_identity
 from core.jobs.priority import lower_priority
 from core.jobs.reporter import Reporter
@@ -23,14 +24,15 @@ from core.workspace.catalogue import PATIENT
 from core.workspace.workspace import Workspace
 
 
-def do_job(ws: Workspace, id: str, alone: bool = False) -> None:
+def do_job(ws: Workspace, id: str, alone: bool = False, born: str = "") -> None:
     """Do the job `id`, which is running, to its end, and write down how it ended; nothing where it
     no longer is (it was cancelled meanwhile).
 
-    `alone`: this process is the job's own, see `Reporter`.
+    `alone`: this process is the job's own, see `Reporter`. `born`: the mark of the attempt on a
+    cluster; on this machine it is the process.
     """
     if not ws.catalogue.set_job(
-        id, only_if="running", pid=os.getpid(), born=process_identity(os.getpid())
+        id, only_if="running", pid=os.getpid(), born=born or process_identity(os.getpid())
     ):
         return
     job, folder = ws.job(id), ws.folder(id)
@@ -94,16 +96,24 @@ def do_job(ws: Workspace, id: str, alone: bool = False) -> None:
             reporter.note(f"Not tested on the data held out for it: {e}")
 
 
-def main(home: str, id: str) -> None:
-    """Do one job in a process of its own."""
+def main(home: str, id: str, born: str = "") -> None:
+    """Do one job in a process of its own. `born`: the mark of an attempt on a cluster, which ends
+    with the process that started it and has the run's folder to itself.
+    """
     keep_new_files_private()
+    if born:
+        attempt_guard.end_with_parent()
     lower_priority()
     ws = Workspace(Path(home))
     ws.catalogue.patience = PATIENT
-    do_job(ws, id, alone=True)
+    held = attempt_guard.take_folder(ws, id, born) if born else None
+    if not born or held is not None:
+        if born:
+            print(f"{time.strftime('%H:%M:%S')} on the node {platform.node()}")
+        do_job(ws, id, alone=True, born=born)
     sys.stdout.flush()
     os._exit(0)  # threads of libraries do not hold the process
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

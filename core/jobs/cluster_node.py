@@ -1,0 +1,76 @@
+"""What Lightbox does on a node of a Ray cluster: the process that holds a job's place there.
+
+Ray gives the place (processors, GPUs, memory); the job itself is the same process as on one
+machine, `python -m core.jobs.worker`, a child of the place and never alive longer than it. This
+module imports nothing that a node does not have at once.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+UNUSED = 120.0  # seconds after which a place that nobody has begun with goes
+ENDING = "ending.json"  # in a job's folder: how the process of its last attempt ended, if badly
+
+
+class Place:
+    """An actor of Ray's, one an attempt at a job. It goes as soon as its job's process has ended,
+    so that what it held is free at once.
+    """
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        threading.Thread(target=self._leave_unused, daemon=True).start()
+
+    def _leave_unused(self) -> None:
+        time.sleep(UNUSED)
+        if self._child is None:  # whoever asked for this place is gone
+            os._exit(0)
+
+    def begin(
+        self, home: str, job: str, born: str, version: str, threads: int, env: dict[str, str]
+    ) -> str:
+        """Start the process of the job, once; a sentence where this node cannot do it, "" where it
+        has begun.
+        """
+        if self._child is not None:
+            return ""
+        from core import __version__
+        from core.jobs.engines import REPEATABLE_SUMS, spawn
+
+        if __version__ != version:
+            return (
+                f"The node {platform.node()} of the cluster has Lightbox {__version__}, this"
+                f" machine {version}; install the same on all."
+            )
+        folder = Path(home) / "runs" / job
+        if not folder.is_dir():
+            return (
+                f"The node {platform.node()} of the cluster does not see the workspace folder"
+                f" {home}; it has to be a shared folder that has this path on every node."
+            )
+        if os.environ.get("CUDA_VISIBLE_DEVICES"):
+            env = env | {"CUBLAS_WORKSPACE_CONFIG": REPEATABLE_SUMS}
+        child = spawn("core.jobs.worker", [home, job, born], folder / "log.txt", threads, env)
+        threading.Thread(target=self._watch, args=(child, folder, born), daemon=True).start()
+        self._child = child
+        return ""
+
+    def here(self) -> bool:
+        """Whether the job's process is there: an answer at all says that the node is."""
+        return self._child is not None and self._child.poll() is None
+
+    def _watch(self, child: subprocess.Popen[bytes], folder: Path, born: str) -> None:
+        from core.io.files import write_json
+
+        code = child.wait()
+        if code:
+            with suppress(OSError):  # the folder may be gone by now
+                write_json(folder / ENDING, {"born": born, "code": code})
+        os._exit(0)
