@@ -2,65 +2,88 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 
 import psutil
 import pytest
 
 from core.jobs.cluster import HOLD
 
-NODE = {
-    "memory": 3 << 30,
-    "object_store_memory": 80_000_000,
-    "include_dashboard": False,
-    "node_ip_address": "127.0.0.1",
-}
+# A head that computes nothing, which no cluster can lose, and two nodes with a processor each. In
+# a process of its own, since Ray changes what signals do in the one that starts it.
+START = """
+import sys
+from ray.cluster_utils import Cluster
+one = dict(memory=3 << 30, object_store_memory=80_000_000, include_dashboard=False,
+           node_ip_address="127.0.0.1")
+cluster = Cluster()
+for cpus in (0, 1, 1):
+    cluster.add_node(num_cpus=cpus, **one)
+print("address", cluster.address, flush=True)
+sys.stdin.read()
+"""
 
 
 class Nodes:
-    """Two nodes with a processor each, and a head that computes nothing, which no cluster can
-    lose.
-    """
+    """The cluster, at `address`."""
 
-    def __init__(self, cluster: Any) -> None:
-        self.cluster = cluster
-        cluster.add_node(num_cpus=0, **NODE)
-        self.workers = [cluster.add_node(num_cpus=1, **NODE) for _ in range(2)]
-        self.address: str = cluster.address
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stdout
+        lines = (line.split() for line in process.stdout)
+        self.address = next((words[1] for words in lines if words[:1] == ["address"]), "")
+        assert self.address, "the cluster did not start"
 
     def kill_node_of(self, pid: int) -> None:
         """Kill the node that the process `pid` computes on; what runs there is not touched."""
-        above = {p.pid for p in psutil.Process(pid).parents()}
-        (node,) = (n for n in self.workers if raylet(n) in above)
-        self.cluster.remove_node(node, allow_graceful=False)
-        self.workers.remove(node)
+        (raylet,) = (p for p in psutil.Process(pid).parents() if p.name() == "raylet")
+        os.kill(raylet.pid, signal.SIGKILL)
 
-
-def raylet(node: Any) -> int:
-    """The number of the process that is a node."""
-    return int(node.all_processes["raylet"][0].process.pid)
+    def end(self) -> None:
+        """End all nodes and what runs on them."""
+        here = [*psutil.Process(self.process.pid).children(recursive=True), self.process]
+        for process in here:
+            with suppress(psutil.Error):
+                process.kill()
+        self.process.communicate()
 
 
 @contextmanager
 def two_nodes() -> Iterator[Nodes]:
     """Skips where Ray is not installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv(HOLD, "0")
-        patch.setenv("RAY_worker_niceness", "0")  # of 15 nothing is left beside other tests
-        short = tempfile.mkdtemp(prefix="lb", dir="/tmp")  # paths of sockets have 107 letters
-        patch.setenv("RAY_TMPDIR", short)
-        pytest.importorskip("ray", reason="Ray is not installed: pip install lightbox[cluster]")
-        from ray.cluster_utils import Cluster
-
-        cluster = Cluster()
-        try:
-            yield Nodes(cluster)
-        finally:
-            for node in cluster.list_all_nodes:
-                node.kill_all_processes(check_alive=False, allow_graceful=False)
-            shutil.rmtree(short, ignore_errors=True)
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install lightbox[cluster]")
+    short = tempfile.mkdtemp(prefix="lb", dir="/tmp")  # paths of sockets have 107 letters at most
+    env = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        HOLD: "0",
+        "RAY_worker_niceness": "0",  # of 15 nothing is left beside other tests
+        "RAY_TMPDIR": short,
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", START],
+        env=os.environ | env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    nodes = None
+    try:
+        nodes = Nodes(process)
+        yield nodes
+    finally:
+        if nodes is None:
+            process.kill()
+        else:
+            nodes.end()
+        shutil.rmtree(short, ignore_errors=True)
