@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,10 +24,12 @@ from ray.cluster_utils import Cluster
 one = dict(memory=3 << 30, object_store_memory=80_000_000, include_dashboard=False,
            node_ip_address="127.0.0.1")
 cluster = Cluster()
-for cpus in (0, 1, 1):
-    cluster.add_node(num_cpus=cpus, **one)
+nodes = [cluster.add_node(num_cpus=cpus, **one) for cpus in (0, 1, 1)]
 print("address", cluster.address, flush=True)
-sys.stdin.read()
+for line in sys.stdin:  # the number of a raylet, to be killed, and fetched as init does
+    found = [n for n in nodes if n.all_processes["raylet"][0].process.pid == int(line)]
+    nodes.remove(found[0])
+    cluster.remove_node(found[0], allow_graceful=False)
 """
 
 
@@ -45,7 +46,8 @@ class Nodes:
     def kill_node_of(self, pid: int) -> None:
         """Kill the node that the process `pid` computes on; what runs there is not touched."""
         (raylet,) = (p for p in psutil.Process(pid).parents() if p.name() == "raylet")
-        os.kill(raylet.pid, signal.SIGKILL)
+        assert self.process.stdin
+        print(raylet.pid, file=self.process.stdin, flush=True)
 
     def end(self) -> None:
         """End all nodes and what runs on them."""

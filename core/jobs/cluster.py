@@ -40,8 +40,9 @@ SAID = Path("log") / "cluster.json"  # why the cluster cannot be used now, for t
 NAMESPACE = "lightbox"
 REACH = 3.0  # seconds in which a cluster has to take a connection
 AGAIN = 5.0  # seconds between two tries to connect
-ASK = 1.0  # seconds between two questions to a place
-SILENCE = 4.0  # seconds without an answer and without a sign of life: lost
+ASK = 0.5  # seconds between two questions to a place
+# a process notices within a second that its node is gone; with that, less than 5 seconds
+SILENCE = 3.5  # seconds without an answer and without a sign of life: lost
 UNWATCHED = 30.0  # the same where no cluster can be asked, so that only the sign of life is left
 HOLD = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0" has Ray call this machine 127.0.0.1
 

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+CLUSTER_AT = "LIGHTBOX_CLUSTER_AT"  # the address of the cluster, told to the jobs on it
 UNUSED = 120.0  # seconds after which a place that nobody has begun with goes
 ENDING = "ending.json"  # in a job's folder: how the process of its last attempt ended, if badly
 
@@ -55,6 +56,7 @@ class Place:
                 f"The node {platform.node()} of the cluster does not see the workspace folder"
                 f" {home}; it has to be a shared folder that has this path on every node."
             )
+        env = env | {CLUSTER_AT: _cluster_address()}
         if os.environ.get("CUDA_VISIBLE_DEVICES"):
             env = env | {"CUBLAS_WORKSPACE_CONFIG": REPEATABLE_SUMS}
         child = spawn("core.jobs.worker", [home, job, born], folder / "log.txt", threads, env)
@@ -74,3 +76,9 @@ class Place:
             with suppress(OSError):  # the folder may be gone by now
                 write_json(folder / ENDING, {"born": born, "code": code})
         os._exit(0)
+
+
+def _cluster_address() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)

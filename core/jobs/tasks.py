@@ -32,6 +32,8 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+    from core.explain.attribution import Question
     from core.jobs.reporter import Reporter
 
 
@@ -157,17 +159,42 @@ def find_free_cards(ws: Workspace) -> list[int]:
 
 def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     """Attributions of many rows; with "health" (names of ways) the checks of such maps."""
-    from core.explain.attribution import Question, attribute
     from core.explain.map_health import check_maps
+    from core.jobs.sharing import attribute_shared
 
     began = time.monotonic()
     health = job.spec.get("health")
     tell.phase("checking the maps" if health else "looking for what moved the result")
+    run = Run(job.seed, job.device)
+    opened, data, rows, ask = asked = open_question(ws, job, str(run.where))
+    target, report = job.spec["target"], tell.share
+    made: list[Artifact]
+    if health:
+        found = check_maps(opened, data, rows, target, health, ask, report, tell.stop)
+        made = list(found)
+    else:
+        how = job.spec["how"]
+        made = [attribute_shared(ws, job.id, asked, how, target, report, tell.stop)]
+    if tell.stop():
+        raise Cancelled
+    name = "map-health" if health else job.spec["how"]
+    origin = describe_origin(job.on_run, name, job.spec, data, run, time.monotonic() - began)
+    for one in made:
+        one.made_by = origin
+    save_artifacts(ws.folder(job.id), made)
+
+
+def open_question(
+    ws: Workspace, job: Job, device: str
+) -> tuple[Any, Dataset, np.ndarray, Question]:
+    """Return what an explanation is asked about: the opened model, the data as it sees them, the
+    row ids, and what is asked beside way and target.
+    """
+    from core.explain.attribution import Question
+
     data = load_data_as_seen(ws, ws.job(job.on_run))
     model = find_artifact(ws, job.on_run, Model)
     rows = np.asarray(job.spec["rows"]) if job.spec.get("rows") else data.rows
-    rows = rows[np.isin(rows, data.rows)]
-    run = Run(job.seed, job.device)
     space = _find_space(ws, job.on_run)
     ask = Question(
         baseline=job.spec.get("baseline", "mean"),
@@ -176,25 +203,7 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
         seed=job.seed,
         way=find_place(ws, job.spec["target"], job.spec.get("map"), space, data),
     )
-    opened, target, report = (
-        open_model(model, str(run.where)),
-        job.spec["target"],
-        tell.share,
-    )
-    made: list[Artifact]
-    if health:
-        found = check_maps(opened, data, rows, target, health, ask, report, tell.stop)
-        made = list(found)
-    else:
-        how = job.spec["how"]
-        made = [attribute(opened, data, rows, how, target, report, tell.stop, ask)]
-    if tell.stop():
-        raise Cancelled
-    name = "map-health" if health else job.spec["how"]
-    origin = describe_origin(job.on_run, name, job.spec, data, run, time.monotonic() - began)
-    for one in made:
-        one.made_by = origin
-    save_artifacts(ws.folder(job.id), made)
+    return open_model(model, device), data, rows[np.isin(rows, data.rows)], ask
 
 
 def _find_space(ws: Workspace, run: str) -> Embedding | None:
