@@ -52,6 +52,7 @@ def test_every_setting_is_told():
         "LIGHTBOX_TOKEN",
         "LIGHTBOX_NO_TOKEN",
         "LIGHTBOX_SOCKET_LOG",
+        "LIGHTBOX_CLUSTER_AT",
     }
     for top in ("app", "core", "pages", "lightbox", "tests"):
         for path in (ROOT / top).rglob("*.py"):

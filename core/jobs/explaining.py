@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Clusters, Embedding, Map
+from core.artifacts import Clusters, Embedding, Map, Model
 from core.errors import UserError
 from core.explain.explained_targets import PLACE
 from core.explain.latent_place import Way, find_way
+from core.jobs.apply import load_data_as_seen
+from core.jobs.run_folder import find_artifact
+from core.registry import open_model
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.explain.attribution import Question
+    from core.workspace.catalogue import Job
     from core.workspace.workspace import Workspace
 
 
@@ -76,4 +81,32 @@ def find_clusters(ws: Workspace, run: str, named: str | None) -> Clusters | None
     if named != run and job.on_run != run:
         raise UserError(f"Run {named} has grouped another run than {run}.")
     found = (a for a in ws.artifacts(named).values() if isinstance(a, Clusters))
+    return next((a for a in found if a.place is None), None)
+
+
+def open_question(
+    ws: Workspace, job: Job, device: str
+) -> tuple[Any, Dataset, np.ndarray, Question]:
+    """Return what an explanation is asked about: the opened model, the data as it sees them, the
+    row ids, and what is asked beside way and target.
+    """
+    from core.explain.attribution import Question
+
+    data = load_data_as_seen(ws, ws.job(job.on_run))
+    model = find_artifact(ws, job.on_run, Model)
+    rows = np.asarray(job.spec["rows"]) if job.spec.get("rows") else data.rows
+    space = find_space(ws, job.on_run)
+    ask = Question(
+        baseline=job.spec.get("baseline", "mean"),
+        space=space,
+        clusters=find_clusters(ws, job.on_run, job.spec.get("clusters")),
+        seed=job.seed,
+        way=find_place(ws, job.spec["target"], job.spec.get("map"), space, data),
+    )
+    return open_model(model, device), data, rows[np.isin(rows, data.rows)], ask
+
+
+def find_space(ws: Workspace, run: str) -> Embedding | None:
+    """Return the latent space of a run, of cases; None where it has none."""
+    found = (a for a in ws.artifacts(run).values() if isinstance(a, Embedding))
     return next((a for a in found if a.place is None), None)

@@ -21,6 +21,7 @@ from core.errors import Cancelled
 from core.explain.attribution import BATCH, Question, attribute
 from core.explain.explained_targets import PREDICTED, predicted_targets
 from core.jobs.cluster_node import CLUSTER_AT
+from core.jobs.explaining import open_question
 from core.training.loader import device_of
 from core.workspace.workspace import Workspace
 
@@ -141,7 +142,5 @@ def attribute_part(home: str, job: str, rows: np.ndarray, how: str, target: str)
 
 @lru_cache(maxsize=1)
 def _asked(home: str, job: str) -> tuple[Any, Any, np.ndarray, Question]:
-    from core.jobs.tasks import open_question
-
     ws = Workspace(Path(home))
     return open_question(ws, ws.job(job), "cpu")

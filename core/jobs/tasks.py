@@ -18,7 +18,7 @@ from core.jobs.apply import apply_model, load_data_as_seen
 from core.jobs.concepts import try_concepts
 from core.jobs.counterfactual import change_case
 from core.jobs.engines import list_gpus
-from core.jobs.explaining import find_clusters, find_place
+from core.jobs.explaining import open_question
 from core.jobs.import_dataset import import_data
 from core.jobs.run_folder import find_artifact, load_named_rows, save_artifacts
 from core.jobs.steering import steer_feature
@@ -32,8 +32,6 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from core.data.dataset import Dataset
-    from core.explain.attribution import Question
     from core.jobs.reporter import Reporter
 
 
@@ -182,34 +180,6 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     for one in made:
         one.made_by = origin
     save_artifacts(ws.folder(job.id), made)
-
-
-def open_question(
-    ws: Workspace, job: Job, device: str
-) -> tuple[Any, Dataset, np.ndarray, Question]:
-    """Return what an explanation is asked about: the opened model, the data as it sees them, the
-    row ids, and what is asked beside way and target.
-    """
-    from core.explain.attribution import Question
-
-    data = load_data_as_seen(ws, ws.job(job.on_run))
-    model = find_artifact(ws, job.on_run, Model)
-    rows = np.asarray(job.spec["rows"]) if job.spec.get("rows") else data.rows
-    space = _find_space(ws, job.on_run)
-    ask = Question(
-        baseline=job.spec.get("baseline", "mean"),
-        space=space,
-        clusters=find_clusters(ws, job.on_run, job.spec.get("clusters")),
-        seed=job.seed,
-        way=find_place(ws, job.spec["target"], job.spec.get("map"), space, data),
-    )
-    return open_model(model, device), data, rows[np.isin(rows, data.rows)], ask
-
-
-def _find_space(ws: Workspace, run: str) -> Embedding | None:
-    """Return the latent space of a run, of cases; None where it has none."""
-    found = (a for a in ws.artifacts(run).values() if isinstance(a, Embedding))
-    return next((a for a in found if a.place is None), None)
 
 
 def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
