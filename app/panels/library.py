@@ -160,7 +160,7 @@ def evidence(id: str) -> None:
     for k, table in enumerate(found["tables"]):
         own = made_of(found, table)
         when = "" if own == made else f". Measured {own['date']} on {own['hardware']}"
-        st.markdown(f"**{text.label(table['title'], 120)}**")
+        st.markdown(f"**{text.label(table['title'], 160)}**")
         st.plotly_chart(_dots(table), key=f"evidence-{id}-{k}", config={"displayModeBar": False})
         st.markdown(f"*{text.label(table['verdict'], 400)}*")
         st.caption(
