@@ -55,6 +55,7 @@ def register() -> typer.Typer:
     """The command line with every command there is."""
     from app.commands import (
         axes,
+        catalogue,
         concept,
         counterfactual,
         data,
@@ -73,7 +74,7 @@ def register() -> typer.Typer:
         *(serve, data, review, runs, explain, explore, traverse, axes, concept),
         *(steer, counterfactual, screen, evidence),
     )
-    for module in parts if not cli.registered_commands else ():
+    for module in (*parts, catalogue) if not cli.registered_commands else ():
         module.register(cli)
     return cli
 

@@ -22,20 +22,30 @@ def say(value: dict[str, Any], words: str, as_json: bool) -> None:
     typer.echo(json.dumps(value, ensure_ascii=not utf8) if as_json else words)
 
 
-def workspace() -> Any:
-    """The workspace. UserError when it cannot be written or a LIGHTBOX_* setting is not valid."""
-    from pydantic import ValidationError
-
+def workspace(opened: bool = True) -> Any:
+    """The workspace, its catalogue `opened`. UserError when it cannot be written or a LIGHTBOX_*
+    setting is not valid.
+    """
     from core.io.files import keep_new_files_private
     from core.workspace.workspace import Workspace
 
     keep_new_files_private()
-    try:
-        ws = Workspace()
+    ws = Workspace(settings().home)
+    if opened:
         ws.catalogue  # noqa: B018 - opened, and rebuilt if it must be
         for said in ws.startup_messages():
             print(said, file=sys.stderr)
-        return ws
+    return ws
+
+
+def settings() -> Any:
+    """The settings. UserError when one is not valid."""
+    from pydantic import ValidationError
+
+    from core.settings import Settings
+
+    try:
+        return Settings()
     except ValidationError as e:
         name, wrong = str(e.errors()[0]["loc"][0]).upper(), e.errors()[0]
         raise UserError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.commands._shared import AsJson, say, workspace
+from app.commands._shared import AsJson, say, settings, workspace
 from core import limits
 from core.children import ROOT, environment, python_command
 from core.errors import UserError
@@ -281,9 +281,12 @@ def check(
 
     from app.components import latent_map
     from core.jobs import cluster
-    from core.settings import Settings
 
-    ws, engine = workspace(), Settings().engine
+    if list_files and not files:
+        raise UserError("--list-files needs --files beside it.")
+    ws = workspace(opened=False)
+    unreachable, where = _open(ws)
+    engine = settings().engine
     torch_version, gpu = _torch_and_gpu()
     found: dict[str, Any] = {
         "python": platform.python_version(),
@@ -294,28 +297,50 @@ def check(
         "disk_gib": round(shutil.disk_usage(ws.home).free / 2**30, 1),
         "workspace": str(ws.home),
         "engine": "local" if engine == "local" else cluster.describe_cluster(engine),
+        "catalogue": where,
         "latent_map": latent_map.available(),
-        "datasets": len(ws.catalogue.datasets()),
-        "runs": len(ws.runs()),
+        "datasets": None if unreachable else len(ws.catalogue.datasets()),
+        "runs": None if unreachable else len(ws.runs()),
     }
-    if list_files and not files:
-        raise UserError("--list-files needs --files beside it.")
+    files = files and not unreachable
+    list_files = list_files and not unreachable
     for name in ws.unlisted() if list_files else ():
         ws.list_files(name)
     not_compared = ws.unlisted() if files else []
     damaged = ws.damaged(not_compared) if files else []
     found |= {"damaged": damaged, "not_compared": not_compared} if files else {}
     words = "\n".join(
-        f"{k.replace('_gib', ' (GiB free)'):<22} {v if v is not None else NONE[k]}"
+        f"{k.replace('_gib', ' (GiB free)'):<22} {v if v is not None else NONE.get(k, 'not known')}"
         for k, v in found.items()
     )
     say(found, "\n".join(filter(None, (words, _not_compared(not_compared)))), json)
+    if unreachable:
+        raise unreachable
     if damaged:
         raise UserError(
             f"{len(damaged)} stored file{'s differ' if len(damaged) > 1 else ' differs'} from what"
             f" was written, the first: {damaged[0]}; bring {'them' if len(damaged) > 1 else 'it'}"
             " back from a copy, or remove the run or data and make it again."
         )
+
+
+def _open(ws: Any) -> tuple[UserError | None, str]:
+    """What keeps the catalogue from being opened, None for nothing; and which database it is."""
+    from core.workspace.databases import Postgres, parse
+
+    try:
+        where = ws.catalogue.describe()
+    except UserError as e:
+        url = settings().catalogue
+        try:
+            database = parse(url) if url else None
+        except UserError:
+            return e, "not known"
+        there = f"PostgreSQL at {database.place}" if isinstance(database, Postgres) else "SQLite"
+        return e, f"{there}: not reachable"
+    for said in ws.startup_messages():
+        print(said, file=sys.stderr)
+    return None, where
 
 
 def _torch_and_gpu() -> tuple[str | None, str | None]:

@@ -225,6 +225,17 @@ class Catalogue:
                 return True
             raise
 
+    def describe(self) -> str:
+        """Which database of which version this is, where, and that it can be reached."""
+        if isinstance(self.database, Lite):
+            version = self._do(lambda c: c.exec_driver_sql("SELECT sqlite_version()").scalar_one())
+            return f"SQLite {version}, in {self.database.path or 'the file that was named'}"
+        version = self._do(lambda c: c.exec_driver_sql("SHOW server_version").scalar_one())
+        return (
+            f"PostgreSQL {version.split()[0]} at {self.database.place}, schema"
+            f" {self.database.schema}: reachable"
+        )
+
     # -- datasets ----------------------------------------------------------------------------------
     def add_dataset(self, **values: Any) -> None:
         """Add a dataset. UserError where the name is taken."""
@@ -329,13 +340,14 @@ class Catalogue:
     # -- all at once -------------------------------------------------------------------------------
     def copy(self) -> tuple[list[dict[str, Any]], list[Job]]:
         """All datasets and jobs, as they were at one moment."""
+        return self._do(read_all, "REPEATABLE READ")
 
-        def read(c: Connection) -> tuple[list[dict[str, Any]], list[Job]]:
-            datasets = c.execute(select(_datasets).order_by(_datasets.c.created)).mappings()
-            jobs = c.execute(select(_jobs).order_by(_jobs.c.place.nulls_first(), _jobs.c.created))
-            return [dict(d) for d in datasets], [Job(**r._mapping) for r in jobs]
 
-        return self._do(read, "REPEATABLE READ")
+def read_all(c: Connection) -> tuple[list[dict[str, Any]], list[Job]]:
+    """Return all datasets and jobs, within the transaction of `c`."""
+    datasets = c.execute(select(_datasets).order_by(_datasets.c.created)).mappings()
+    jobs = c.execute(select(_jobs).order_by(_jobs.c.place.nulls_first(), _jobs.c.created))
+    return [dict(d) for d in datasets], [Job(**r._mapping) for r in jobs]
 
 
 def fill(c: Connection, datasets: list[dict[str, Any]], jobs: list[Job]) -> None:
