@@ -386,6 +386,8 @@ def test_who_reads_no_word_is_a_coin_and_who_knows_all_is_right():
     assert oracle["own"] == 1
     assert oracle["another film"] < 0.75
     assert oracle["one text"] == 0.5
+    by_length = of_contested(lambda film, text: np.full(len(film), float(len(text))))
+    assert by_length["one text"] == 0.5  # all films have the same one
     rng = np.random.default_rng(1)
     noise = of_contested(lambda film, text: rng.normal(size=len(film)))
     assert noise["one text"] == pytest.approx(0.5, abs=0.1)
