@@ -17,6 +17,7 @@ from core.data.dataset import Dataset
 from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.explain import paths, plane, traversal
+from core.imaging.palette import PAGES, WHITE, rgb
 from core.report.plane_figure import plane_figure
 from core.workspace.workspace import Workspace
 from tests.app.test_cli import refused, told
@@ -138,6 +139,13 @@ def test_at_the_corners_of_a_plane_stand_the_reconstructions():
     with pytest.raises(UserError, match="three different"):
         plane.plane_of_cases(model, data, embedding, (3, 3, 40))
     png = plane_figure(data, found, model.classes, stamp="digits, run x")
+    corner = {
+        dark: Image.open(io.BytesIO(plane_figure(data, found, model.classes, dark=dark)))
+        .convert("RGB")
+        .getpixel((2, 2))
+        for dark in (False, True)
+    }
+    assert corner == {False: rgb(WHITE), True: rgb(PAGES["dark"])}
     picture = np.asarray(Image.open(io.BytesIO(png)))[..., :3]
     orange = (np.abs(picture.astype(int) - (230, 159, 0)) < 30).all(-1)
     assert orange.sum() > 49 * 20, "every picture says GENERATED"

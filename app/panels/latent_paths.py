@@ -106,11 +106,13 @@ def _draw_plane(
 ) -> None:
     stamp = f"{context.data.name}, run {context.job.id}, seed {context.job.seed}"
     threshold = find_threshold(context.ws, context.job.id)
-    png = plane_figure(
-        context.data, made, list(model.classes), threshold, state.look(), text.plain(stamp, 100)
-    )
+    said = context.data, made, list(model.classes), threshold, state.look(), text.plain(stamp, 100)
+    png = plane_figure(*said)
     of = "the case’s own place" if axes else "the places of A, B and C"
-    st.image(png, width="stretch", alt="A plane of pictures the model made")
+    # both are there and the page shows that of its theme, which changes without a run of the script
+    for theme, shown in (("light", png), ("dark", plane_figure(*said, dark=True))):
+        with st.container(key=f"drawn-{theme}-plane"):
+            st.image(shown, width="stretch", alt="A plane of pictures the model made")
     st.caption(
         f"At {of} stand the reconstructions of the cases. Lines part where the model’s answer"
         " changes. Behind the pictures: how far that place is from real cases; do not trust what"
