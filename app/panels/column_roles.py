@@ -1,5 +1,5 @@
-"""What each column is, before the import: the guessed roles as a list that can be changed, and
-which class is normal.
+"""What each column is, before the import: the guessed roles as chips that can be changed, and which
+class is normal.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import text
+from app import state, text
 from core.data.normal import guess_normal
 from core.data.role_words import ROLES
 
@@ -33,6 +33,16 @@ FATE_HELP = "\n\n".join(
     )
 )
 ONCE = ("outcome", "patient", "site", "split")  # roles that one column can have
+CHIPS = 40  # columns whose roles are chips; of more the list holds them
+ICONS = {
+    "outcome": "label",
+    "patient": "person",
+    "site": "home_health",
+    "time": "calendar_today",
+    "split": "call_split",
+    "input": "input",
+    "left out": "block",
+}
 TALL = 12  # columns that are shown without scrolling
 NOT_SAID = ""
 NONE = "none"
@@ -44,15 +54,16 @@ def choose(
     key: str,
     people: list[dict[str, Any]] | None = None,
 ) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """The list of columns, those that may name people and doubtful guesses first; gives column ->
-    role of those changed here, column -> role of all, and column -> fate of those that do not come
+    """The columns' roles as chips (in the list, where there are more than `CHIPS`) and the list of
+    columns, those that may name people and doubtful guesses first; gives column -> role of those
+    changed here, column -> role of all, and column -> fate of those that do not come
     in as they are. `people`: see `core.data.identifying.list_columns`.
     """
     of_people = {c["column"]: c for c in people or []}
     ordered = in_order(guesses, [c for c, p in of_people.items() if p["fate"] != "keep"])
     doubtful = sum(is_doubtful(g) for g in ordered)
     named = sum(p["fate"] != "keep" for p in of_people.values())
-    st.markdown("**What each column is** · press a role to change it")
+    st.markdown("**What each column is** · press one to change its role")
     if doubtful:
         st.caption(
             f":orange[:material/visibility:] {text.counted(doubtful, 'guess')} in doubt"
@@ -64,6 +75,7 @@ def choose(
             f"{'s' if named == 1 else ''} to name people: removed or given new names unless you"
             " say otherwise under “Comes in”."
         )
+    chips = _chips(ordered, key) if len(ordered) <= CHIPS else None
     shown = pd.DataFrame(
         {
             "Column": [g["column"] for g in ordered],
@@ -93,7 +105,7 @@ def choose(
     )
     help = "\n\n".join(f"{role}: {words}" for role, words in WORDS.items())
     edited = st.data_editor(
-        shown,
+        shown if chips is None else shown.drop(columns="Role"),
         key=key,
         hide_index=True,
         num_rows="fixed",
@@ -112,7 +124,7 @@ def choose(
             "Why": st.column_config.TextColumn(width="large"),
         },
     )
-    roles = dict(zip(edited["Column"], edited["Role"]))
+    roles = dict(zip(edited["Column"], edited["Role"])) if chips is None else chips
     fates = _fates(edited)
     for column in fates:  # what does not come in as it is, is not learned from
         if roles[column] == "input":
@@ -120,6 +132,33 @@ def choose(
     changed = {g["column"]: roles[g["column"]] for g in ordered if roles[g["column"]] != g["role"]}
     changed = {c: role for c, role in changed.items() if fates.get(c) != "remove"}
     return changed, roles, fates
+
+
+def _chips(ordered: list[dict[str, Any]], key: str) -> dict[str, str]:
+    """A chip a column with its role, which a press changes; gives column -> role."""
+    said = state.value(f"{key}-said") or {}
+    roles = {g["column"]: said.get(g["column"], g["role"]) for g in ordered}
+    with st.container(horizontal=True, gap="small", key=f"chips-{key}"):
+        for at, guess in enumerate(ordered):
+            column, role = guess["column"], roles[guess["column"]]
+            doubt = is_doubtful(guess) and column not in said
+            st.menu_button(
+                f"**{text.label(column, 30)}** · {role}{' ?' if doubt else ''}",
+                list(ROLES),
+                key=f"chip-{key}-{at}",
+                icon=f":material/{ICONS[role]}:",
+                format_func=lambda r: f"{r}: {WORDS[r]}",
+                on_click=_press,
+                args=(key, at, column),
+                help=text.label(f"{guess['words']}: {guess['why']}", 200),
+            )
+    return roles
+
+
+def _press(key: str, at: int, column: str) -> None:
+    if chosen := st.session_state.get(f"chip-{key}-{at}"):
+        said = state.value(f"{key}-said") or {}
+        state.set_value(f"{key}-said", {**said, column: chosen})
 
 
 def _fates(edited: pd.DataFrame) -> dict[str, str]:

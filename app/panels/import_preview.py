@@ -66,6 +66,28 @@ def pictures(seen: dict[str, Any]) -> None:
         st.caption(f":material/speed: {describe_cost(cost)}")
 
 
+def names(seen: dict[str, Any]) -> None:
+    """The names that files keep, folded away: whether they are names of people, who brings them
+    knows best. DICOM files get new names, and their old ones are shown nowhere.
+    """
+    kept = seen.get("names", [])
+    if not kept:
+        return
+    many = max(seen.get("files", 0), len(kept))
+    with st.expander(f"Names that come in as they are ({text.counted(many, 'file')})"):
+        st.dataframe(
+            {"Name": [text.plain(name, 120) for name in kept]},
+            hide_index=True,
+            height=220,
+            width="stretch",
+        )
+        more = f" The first {len(kept):,} are listed." if many > len(kept) else ""
+        st.caption(
+            "Are they called after people? Choose others, rename the files, and bring them again."
+            + more
+        )
+
+
 def accept(entries: list[dict[str, str]], seen: dict[str, Any], key: str) -> dict[str, Any] | None:
     """The list in four lines and whole, and the name of who accepts it by the press that imports;
     gives what the card keeps of that. Where something was found that stays in the pictures, a box
@@ -90,6 +112,7 @@ def accept(entries: list[dict[str, str]], seen: dict[str, Any], key: str) -> dic
             f"I know that these files may show {text.label(' and '.join(staying), 200)}",
             key=f"known-{key}-{stamp}",
         )
+    names(seen)
     author = st.text_input(
         "Your name",
         notes.load_author(state.workspace()),

@@ -22,6 +22,8 @@ from core.jobs.preview_meter import Meter
 from core.words import size
 
 LOOK = "core.jobs.import_preview:look"
+NAMES = 200  # names of files that are listed
+NAMED = ("picture", "nifti", "edf", "wfdb", "fasta")  # kinds whose names come in as they are
 
 
 def look(
@@ -30,7 +32,8 @@ def look(
     """Return what `core.data.readers.preview` gives, with its arguments, and more.
 
     pictures: {"title", "words", "image" (uint8 [h,w,3]), "alt"} of a few cases, by class or scan;
-    notes: sentences about the look, a file that cannot be read among them; identifying: the
+    notes: sentences about the look, a file that cannot be read among them; names: of the first 200
+    files that keep theirs, which may be names of people (none of DICOM); identifying: the
     entries of `core.data.identifying`, columns excepted; columns of people: those
     (`identifying.list_columns`), with what is proposed; cost: see `Meter.told`.
 
@@ -55,8 +58,8 @@ def _pictures(chosen: Chosen, meter: Meter) -> dict[str, Any]:
     reader = chosen.reader
     if isinstance(reader, partial) and reader.func is read_with_sheets:
         reader = reader.args[0]
-    draw = drawn.DRAWN.get(chosen.kind)
     kind = "wfdb" if reader is wfdb.read else chosen.kind
+    draw = drawn.DRAWN.get(kind)
     entries = [] if kind in drawn.TABLES else identifying.fixed_entries(kind)
     pictures: list[drawn.Picture] = []
     notes: list[str] = []
@@ -73,7 +76,8 @@ def _pictures(chosen: Chosen, meter: Meter) -> dict[str, Any]:
         except Exception as e:  # whoever cannot see pictures can still import
             notes = [f"No picture could be drawn ({type(e).__name__}), by a fault of Lightbox."]
             entries = drawn.WITHOUT.get(kind, entries)
-    return {"pictures": pictures, "notes": notes, "identifying": entries}
+    kept = [m.name for m in chosen.used[:NAMES]] if kind in NAMED else []
+    return {"pictures": pictures, "notes": notes, "names": kept, "identifying": entries}
 
 
 def describe_cost(cost: dict[str, Any]) -> str:

@@ -14,7 +14,17 @@ import numpy as np
 
 from core.data import deidentify, identifying
 from core.data.geometry import Geometry
-from core.data.readers import Chosen, dicom, edf, images, npz, picture_masks, scan_masks, tables
+from core.data.readers import (
+    Chosen,
+    dicom,
+    edf,
+    images,
+    npz,
+    picture_masks,
+    scan_masks,
+    tables,
+    wfdb,
+)
 from core.data.readers.files import Asked, Member
 from core.data.readers.image_decoding import decode, open_picture
 from core.data.readers.nifti_file import Scan, open_image, read_scan_header, reword_errors
@@ -37,6 +47,7 @@ STRIP = 6  # frames of a film
 ACROSS = 6
 GAP = 6
 RECORDINGS, LANES = 2, 4  # shown, and channels of each
+RECORD_BYTES = 32 << 20  # of a record's file, which is unpacked whole to be drawn
 SHOWN, TRACE = 10.0, 480  # seconds, pixels across
 TABLES = ("table", "parquet")
 OWN = "Each picture is drawn on a brightness scale of its own."
@@ -45,12 +56,12 @@ STOPS = "The import would stop there."
 UNHUNG = "orientation unknown, as stored"
 
 
-def _capped(member: Member) -> Member:
+def _capped(member: Member, limit: int = FILE_BYTES) -> Member:
     """Return the member; opening it raises MemoryError where it is too large to be drawn."""
 
     def opened(most: int) -> bytes:
-        data = member.open(min(most, FILE_BYTES + 1))
-        if len(data) > FILE_BYTES < most:
+        data = member.open(min(most, limit + 1))
+        if len(data) > limit < most:
             raise MemoryError
         return data
 
@@ -350,7 +361,23 @@ def draw_recordings(chosen: Chosen, meter: Meter) -> Look:
     return pictures, _late(meter), []
 
 
-def _traces(recording: Recording, files: int) -> Picture:
+def draw_records(chosen: Chosen, meter: Meter) -> Look:
+    """Draw seconds from the middle of up to two WFDB records, up to four signals of one rate."""
+    members = [_capped(m, RECORD_BYTES) for m in chosen.used]
+    records = wfdb.list_records(members)
+    pictures: list[Picture] = []
+    for k in spread(len(records), RECORDINGS):
+        if meter.late:
+            break
+        recording = wfdb.hold_recording(*records[k])
+        if recording.channels:
+            pictures.append(_traces(recording, len(records), "records"))
+    few = len(pictures) < len(records)
+    said = [f"{len(pictures):,} of {len(records):,} records are shown."] if few else []
+    return pictures, [*said, *_late(meter)], []
+
+
+def _traces(recording: Recording, files: int, called: str = "files") -> Picture:
     rate = Counter(c.rate for c in recording.channels).most_common(1)[0][0]
     at = [k for k, c in enumerate(recording.channels) if c.rate == rate][:LANES]
     used = [recording.channels[k] for k in at]
@@ -358,6 +385,7 @@ def _traces(recording: Recording, files: int) -> Picture:
     wanted = max(2, min(most, round(SHOWN * rate)))
     first = (most - wanted) // 2
     x = np.stack([np.asarray(v, np.float32)[first : first + wanted] for v in recording.load(at)])
+    missing = not np.isfinite(x).all()
     x = np.nan_to_num(x)
     room = 0.06 * np.maximum(np.ptp(x, axis=1), 1e-9)
     style = signals.SignalStyle(
@@ -371,9 +399,10 @@ def _traces(recording: Recording, files: int) -> Picture:
     channels = f"{len(at)} of {len(recording.channels)} channels"
     return {
         "title": recording.file,
-        "words": f"{wanted / (rate or 1.0):.3g} s of {recording.seconds:,.0f} s, {channels}",
+        "words": f"{wanted / (rate or 1.0):.3g} s of {recording.seconds:,.0f} s, {channels}"
+        + (", missing samples at 0" if missing else ""),
         "image": signals.draw_signal(x, style, TRACE),
-        "alt": f"signals of one of {files} files",
+        "alt": f"signals of one of {files:,} {called}",
     }
 
 
@@ -398,4 +427,5 @@ DRAWN: dict[str, Callable[[Chosen, Meter], Look]] = {
     "npz": draw_arrays,
     "npy": draw_arrays,
     "edf": draw_recordings,
+    "wfdb": draw_records,
 }

@@ -159,3 +159,35 @@ def test_what_was_accepted_is_told_with_the_data(tmp_path: Path) -> None:
         "Accepted before the import by A. Reader, 2026-01-02 03:04 UTC: a list of 1 entry" in words
     )
     assert "dropped as well: patient address." in words
+
+
+def test_a_role_is_a_chip_that_a_press_changes(ws: Workspace) -> None:
+    rows = "".join(f"P{i % 9},{i},{i * 7 % 5},{'ab'[i % 2]}\n" for i in range(40))
+    at = asked(ws, "t.csv", f"patient,age,crp,dx\n{rows}".encode())
+    chips = {c.label.split("**")[1]: c for c in at.menu_button}
+    assert set(chips) == {"patient", "age", "crp", "dx"}
+    assert chips["crp"].label.startswith("**crp** · input")
+    assert chips["dx"].label.startswith("**dx** · outcome")
+    chips["crp"].click("left out").run()
+    assert not at.exception
+    again = {c.label.split("**")[1]: c.label for c in at.menu_button}
+    assert again["crp"] == "**crp** · left out"
+    assert again["age"].startswith("**age** · input")
+    importing(at).click().run()
+    assert request(ws)["roles"] == {"crp": "left out"}
+
+
+def test_of_very_many_columns_the_list_holds_the_roles(ws: Workspace) -> None:
+    names = [f"c{k}" for k in range(column_roles.CHIPS)]
+    rows = "".join(",".join(str((i * k) % 7) for k in range(len(names))) + ",a\n" for i in range(9))
+    at = asked(ws, "t.csv", f"{','.join(names)},dx\n{rows}".encode())
+    assert not at.menu_button
+    assert not at.exception
+
+
+def test_names_of_files_that_come_in_as_they_are_can_be_looked_at(ws: Workspace) -> None:
+    at = asked(ws, "chest.zip", chest())
+    assert any(e.label == "Names that come in as they are (16 files)" for e in at.expander)
+    assert any(
+        "NORMAL/0.png" in d.value["Name"].tolist() for d in at.dataframe if "Name" in d.value
+    )

@@ -24,6 +24,7 @@ from core.jobs.import_preview import LOOK, describe_cost, list_entries, look
 from core.jobs.preview_pictures import TILE, middle_of, read_slices
 from tests.data._dicom import stack, write
 from tests.data.make import CANARIES, edf
+from tests.data.test_wfdb_file import segment, wave
 
 
 def png(level: int, side: int = 28, **save: Any) -> bytes:
@@ -336,3 +337,43 @@ def test_free_text_that_goes_is_no_text_to_learn_from(tmp_path: Path) -> None:
     data = read(tmp_path / "t.csv", remove=["notes"])
     assert data.modality == "table"
     assert "notes" not in data.table
+
+
+def test_signals_of_wfdb_records_are_drawn_and_of_many_a_few(tmp_path: Path) -> None:
+    pytest.importorskip("wfdb")
+    for k in range(3):
+        lost = np.where(np.arange(6000) % 50 == 0, np.nan, 0.0) if k == 2 else 0.0
+        segment(tmp_path, f"r{k}", [wave(60, 100, phase=k) + lost, wave(60, 100, 3.0)])
+    (tmp_path / "r0.hea").write_text((tmp_path / "r0.hea").read_text() + "# age 63, CANARY\n")
+    found = look(tmp_path)
+    assert [(p["title"], p["words"]) for p in found["pictures"]] == [
+        ("r0.hea", "10 s of 60 s, 2 of 2 channels"),
+        ("r2.hea", "10 s of 60 s, 2 of 2 channels, missing samples at 0"),
+    ]
+    assert all(p["image"].std() > 5 for p in found["pictures"])
+    assert "2 of 3 records are shown." in found["notes"]
+    assert happens(found)["comments (age, sex, diagnoses, medicines)"] == "removed"
+    assert "CANARY" not in json.dumps(found, default=lambda image: "")
+
+
+def test_a_record_that_is_too_large_to_be_drawn_can_still_come_in(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    pytest.importorskip("wfdb")
+    segment(tmp_path, "r", [wave(60, 100)])
+    monkeypatch.setattr("core.jobs.preview_pictures.RECORD_BYTES", 1000)
+    found = look(tmp_path)
+    assert found["pictures"] == []
+    assert "the import may have room for them" in found["notes"][0]
+    assert happens(found)["start date and time"] == "removed"
+
+
+def test_names_that_files_keep_are_listed_and_none_of_dicom(tmp_path: Path) -> None:
+    files = {f"{c}/Jane {i:03}.png": png(i) for c in "xy" for i in range(150)}
+    found = look(zipped(tmp_path / "a.zip", files))
+    assert (len(found["names"]), found["files"]) == (200, 300)
+    assert found["names"][0] == "x/Jane 000.png"
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    stack(scans, np.random.default_rng(0).integers(0, 900, (8, 16, 16)), "axial")
+    assert look(scans)["names"] == []

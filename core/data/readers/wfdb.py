@@ -310,13 +310,39 @@ def _unmarked(heads: list[Member], members: list[Member], asked: Asked) -> Datas
     return replace(data, card={**data.card, **_broken(broken, "file")})
 
 
+def list_records(members: Sequence[Member]) -> list[tuple[Member, list[Member]]]:
+    """Headers of the records, those of segments left out, each with the files of its folder."""
+    heads = [m for m in members if is_header(m)]
+    inner = {s for m in heads for s in list_segments(m)}
+    return [
+        (m, [other for other in members if other.parts[:-1] == m.parts[:-1]])
+        for m in heads
+        if m.name not in inner
+    ]
+
+
+def hold_recording(head: Member, beside: list[Member]) -> Recording:
+    """Return a record with its samples in memory, for a look. UserError as of `read_record`."""
+    import_library()
+    record = read_record(head, beside)
+
+    def load(positions: Sequence[int]) -> Iterator[np.ndarray]:
+        for p in positions:
+            yield record.signals[p].values
+
+    return Recording(head.name, _channels(record), load, pieces=record.pieces)
+
+
+def _channels(record: Record) -> tuple[Channel, ...]:
+    return tuple(Channel(s.name, s.unit, s.rate, len(s.values)) for s in record.signals)
+
+
 def _recording(head: Member, beside: list[Member], record: Record) -> Recording:
     """Return a record without its samples, which are read again when its windows are cut."""
-    channels = tuple(Channel(s.name, s.unit, s.rate, len(s.values)) for s in record.signals)
 
     def load(positions: Sequence[int]) -> Iterator[np.ndarray]:
         signals = read_record(head, beside).signals
         for p in positions:
             yield signals[p].values
 
-    return Recording(head.name, channels, load, pieces=record.pieces)
+    return Recording(head.name, _channels(record), load, pieces=record.pieces)
