@@ -13,6 +13,7 @@ import numpy as np
 
 from core import nearest_cells
 from core.io.files import make_folder, write_array
+from core.sampling import evenly_spaced
 
 EXACT = 50_000  # rows up to which `nearest` is exact
 CELLED = 5_000  # rows above which `neighbours` and `Finder` look into the nearest cells only
@@ -174,7 +175,7 @@ def _cells(faiss: Any, flat: Any, base: np.ndarray, cells: int, looked: int) -> 
         index.cp.max_points_per_centroid,
         index.cp.min_points_per_centroid,
     ) = (0, 6, 40, 1)
-    index.train(base[np.unique(np.linspace(0, len(base) - 1, 40 * cells).astype(int))])
+    index.train(base[evenly_spaced(len(base), 40 * cells)])
     for i in range(0, len(base), BLOCK):
         index.add(base[i : i + BLOCK])
     return index

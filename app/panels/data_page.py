@@ -16,6 +16,7 @@ from core.data.samples.catalogue import SAMPLES, make_sample
 from core.imaging import render
 from core.imaging.palette import OKABE_ITO
 from core.report import flow
+from core.sampling import evenly_spaced
 from core.workspace import decisions, review
 
 LONG = 256  # samples of a series from which its picture is drawn larger
@@ -31,9 +32,7 @@ def samples() -> None:
             if render.is_drawable(data):
                 st.image(
                     render.draw_grid(
-                        render.draw_thumbnails(
-                            data, data.rows[np.linspace(0, len(data) - 1, 16).astype(int)], 48
-                        ),
+                        render.draw_thumbnails(data, data.rows[evenly_spaced(len(data), 16)], 48),
                         4,
                     ),
                     width="stretch",

@@ -19,6 +19,7 @@ from core.data.dataset import Dataset
 from core.imaging import render
 from core.maps.projections import AUTOMATIC
 from core.registry import headlines, method_class
+from core.sampling import evenly_spaced
 from core.words import count_groups, some_of
 
 
@@ -45,7 +46,7 @@ def show(data: Dataset) -> None:
         if context is None:
             st.markdown("Nothing has been trained on this data yet.")
             if render.is_drawable(data):
-                _wall(data, data.rows[np.linspace(0, len(data) - 1, 40).astype(int)], 10)
+                _wall(data, data.rows[evenly_spaced(len(data), 40)], 10)
         else:
             _picture(context)
     with right:

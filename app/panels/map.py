@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from app import sets, state, text
@@ -23,11 +22,11 @@ from app.panels.map_figure import (
 )
 from app.panels.map_neighbours import true_neighbours
 from app.panels.map_sprites import sprites
+from app.panels.paired_chart import paired_chart
 from app.state import Context
 from core.artifacts import Map
 from core.columns import Column, fingerprint_columns, map_points, slice_columns
 from core.explain.group_differences import Difference, find_differences
-from core.imaging.palette import ACCENT, AMBER
 from core.maps.make import count_sampled
 from core.maps.projections import PROJECTIONS, describe_comparison
 from core.row_rules import LETTERS, find_by_rule
@@ -325,41 +324,15 @@ def _table(context: Context, key: str) -> None:
 
 
 def _numbers(context: Context, key: str) -> None:
-    inside = np.isin(context.data.rows, state.selection().rows)
+    rows, chosen = context.data.rows, state.selection().rows
     names = list(context.columns)
     picked = st.selectbox("Field", names, format_func=text.plain, key=f"{key}-field")
-    column = context.columns[picked]
-    drawn = go.Figure()
-    if column.kind == "amount":
-        there = np.isfinite(column.values)
-        edges = np.histogram_bin_edges(column.values[there], 30)
-        for name, side, colour in (("selected", inside, AMBER), ("rest", ~inside, ACCENT)):
-            count, _ = np.histogram(column.values[there & side], edges)
-            drawn.add_bar(
-                x=(edges[1:] + edges[:-1]) / 2,
-                y=count / max(1, count.sum()),
-                name=name,
-                marker_color=colour,
-                opacity=0.75,
-            )
-        drawn.update_layout(barmode="overlay")
-    else:
-        code, words = column.codes()
-        for name, side, colour in (("selected", inside, AMBER), ("rest", ~inside, ACCENT)):
-            count = np.bincount(code[side & (code >= 0)], minlength=len(words))
-            drawn.add_bar(
-                x=[text.chart(w, 20) for w in words[:20]],
-                y=(count / max(1, count.sum()))[:20],
-                name=name,
-                marker_color=colour,
-            )
-    drawn.update_layout(
-        height=260,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        yaxis_title="share",
-        yaxis_tickformat=".0%",
+    sides = {"selected": chosen, "rest": np.setdiff1d(rows, chosen)}
+    st.plotly_chart(
+        paired_chart(context.columns[picked], rows, sides, 260),
+        key=f"{key}-numbers",
+        config={"displayModeBar": False},
     )
-    st.plotly_chart(drawn, key=f"{key}-numbers", config={"displayModeBar": False})
 
 
 def by_rule(context: Context, key: str) -> None:

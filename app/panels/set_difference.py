@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from app import sets, state, text
 from app.panels.gallery import thumbs
+from app.panels.paired_chart import paired_chart
 from app.state import Context
 from core.artifacts import Embedding
-from core.columns import Column
 from core.errors import UserError
 from core.explain.group_differences import Difference
 from core.explain.set_differences import (
@@ -26,14 +25,13 @@ from core.explain.set_differences import (
     part_sets,
 )
 from core.imaging import render
-from core.imaging.palette import ACCENT, AMBER
 from core.jobs.run_folder import find_artifact
+from core.sampling import evenly_spaced
 from core.words import q_value
 
 MEAN_OF = 300  # cases of a set whose mean picture is drawn
 TYPICAL = 5
 TILE = 128
-COLOURS = {"A": AMBER, "B": ACCENT}
 
 
 def show(context: Context, key: str) -> None:
@@ -188,43 +186,6 @@ def _charts(context: Context, a: np.ndarray, b: np.ndarray, key: str) -> None:
         )
 
 
-def paired_chart(column: Column, rows: np.ndarray, sides: dict[str, np.ndarray]) -> go.Figure:
-    """Shares of each of two sets, name -> row ids, by the values of a column over `rows`."""
-    drawn = go.Figure()
-    within = {name: np.isin(rows, ids) for name, ids in sides.items()}
-    patterns = dict(zip(sides, ("", "/")))  # not told apart by colour alone
-    if column.kind == "amount":
-        there = np.isfinite(column.values)
-        of_any = there & np.logical_or.reduce(list(within.values()))
-        edges = np.histogram_bin_edges(column.values[of_any], 20)
-        for name, side in within.items():
-            count, _ = np.histogram(column.values[there & side], edges)
-            drawn.add_bar(
-                x=(edges[1:] + edges[:-1]) / 2,
-                y=count / max(1, count.sum()),
-                name=f"{name} (n = {count.sum():,})",
-                marker={"color": COLOURS[name], "pattern": {"shape": patterns[name]}},
-            )
-    else:
-        code, words = column.codes()
-        for name, side in within.items():
-            count = np.bincount(code[side & (code >= 0)], minlength=len(words))
-            drawn.add_bar(
-                x=[text.chart(w, 16) for w in words[:12]],
-                y=(count / max(1, count.sum()))[:12],
-                name=f"{name} (n = {count.sum():,})",
-                marker={"color": COLOURS[name], "pattern": {"shape": patterns[name]}},
-            )
-        drawn.update_xaxes(type="category")
-    drawn.update_layout(
-        height=220,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        yaxis={"title": "share", "tickformat": ".0%"},
-        legend={"orientation": "h", "y": 1.15},
-    )
-    return drawn
-
-
 def _pictures(context: Context, a: np.ndarray, b: np.ndarray) -> None:
     """Of each set its mean picture and the cases nearest to its middle in the latent space."""
     if not render.is_drawable(context.data):
@@ -233,7 +194,7 @@ def _pictures(context: Context, a: np.ndarray, b: np.ndarray) -> None:
     for name, side, typical in zip(
         sets.NAMES, (a, b), spaced[2:] if spaced is not None else (a[:TYPICAL], b[:TYPICAL])
     ):
-        sample = side[np.linspace(0, len(side) - 1, min(len(side), MEAN_OF)).astype(int)]
+        sample = side[evenly_spaced(len(side), MEAN_OF)]
         mean = thumbs(context.data, sample, TILE).astype(np.float32).mean(0).astype(np.uint8)
         cells = st.columns(TYPICAL + 2, vertical_alignment="center")
         cells[0].image(mean, width="stretch", alt=f"The mean picture of set {name}")

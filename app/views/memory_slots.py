@@ -22,6 +22,7 @@ from core.explain.memory_slots import SlotUse
 from core.imaging import render
 from core.imaging.palette import ACCENT, CIVIDIS, GREY
 from core.registry import open_model
+from core.sampling import evenly_spaced
 
 TITLE = "Memory slots"
 MANY = 400  # cases that are looked at, at most
@@ -125,7 +126,7 @@ def _measured(artifact: Model, context: Context, method: Any, part: str) -> Slot
     if "use" not in kept:
         some = data if part == "all" else data.part(part)
         if len(some) > MANY:
-            some = some.take(np.linspace(0, len(some) - 1, MANY).astype(np.int64))
+            some = some.take(evenly_spaced(len(some), MANY))
         words = f"Asking the memory about {len(some):,} cases"
         bar = st.progress(0.0, text=words)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.columns import Column, table_columns
+from core.sampling import evenly_spaced
 from core.stats.bootstrap import interval, units
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def name_axes(embedding: Embedding, data: Dataset) -> list[AxisName | None]:
 
 def _some(data: Dataset, training: bool) -> Dataset:
     at = np.flatnonzero((data.splits == "train") == training)
-    return data.take(at[np.linspace(0, len(at) - 1, min(len(at), MOST)).astype(int)])
+    return data.take(at[evenly_spaced(len(at), MOST)])
 
 
 def list_followed(data: Dataset) -> list[Column]:

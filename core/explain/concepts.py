@@ -31,6 +31,7 @@ from core.artifacts import ConceptTest
 from core.data.stored import class_word
 from core.errors import UserError
 from core.explain.layers import Layer, list_layers, list_outputs, read_layer
+from core.sampling import evenly_spaced
 from core.stats.bootstrap import interval, mean_interval
 from core.stats.folds import FOLDS, draw_folds
 
@@ -187,8 +188,8 @@ def _some(data: Dataset, concepts: Sequence[Concept]) -> Dataset:
         return data
     inside = np.isin(data.rows, np.concatenate([c.inside for c in concepts]))
     first, others = np.flatnonzero(inside), np.flatnonzero(~inside)
-    first = first[np.linspace(0, len(first) - 1, min(len(first), MOST // 2)).astype(int)]
-    rest = others[np.linspace(0, len(others) - 1, min(len(others), MOST - len(first))).astype(int)]
+    first = first[evenly_spaced(len(first), MOST // 2)]
+    rest = others[evenly_spaced(len(others), MOST - len(first))]
     return data.take(np.sort(np.concatenate([first, rest])))
 
 

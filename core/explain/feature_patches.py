@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.sampling import evenly_spaced
 from core.stages import Stage
 from core.stats.bootstrap import units
 
@@ -108,7 +109,7 @@ def make_bank(
     one = describe_places(method, torch.from_numpy(data.inputs(np.zeros(1, np.int64))))
     most = max(2, min(MANY, MOST_BYTES // (2 * one.size)))
     if len(data) > most:
-        data = data.take(np.linspace(0, len(data) - 1, most).astype(np.int64))
+        data = data.take(evenly_spaced(len(data), most))
     z = np.empty((len(data), *one.shape[1:]), np.float16)
     for start in range(0, len(data), AT_ONCE):
         at = np.arange(start, min(start + AT_ONCE, len(data)))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.sampling import evenly_spaced
+
 if TYPE_CHECKING:
     import torch
 
@@ -62,7 +64,7 @@ def measure_gates(method: Any, data: Dataset) -> GateUse:
 
     if not len(data):
         raise ValueError("There are no pictures to measure gates on.")
-    at = np.unique(np.linspace(0, len(data) - 1, MANY).astype(np.int64))
+    at = evenly_spaced(len(data), MANY)
     parts = [
         open_gates(method, torch.from_numpy(data.inputs(at[start : start + AT_ONCE])))
         for start in range(0, len(at), AT_ONCE)

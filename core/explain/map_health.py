@@ -33,6 +33,7 @@ from core.explain.attribution import (
     attribution_methods,
 )
 from core.explain.explained_targets import PREDICTED, predicted_targets
+from core.sampling import evenly_spaced
 from core.stats.auroc import auroc_of_ranks
 from core.stats.bootstrap import mean_interval
 
@@ -147,7 +148,7 @@ def default_rows(data: Dataset, row: int | None = None, many: int = CASES) -> np
         marked = test.outlined
         marked[marked] = test.mask(np.flatnonzero(marked)).reshape(int(marked.sum()), -1).any(1)
         rows = np.concatenate([rows[marked], rows[~marked]])[: max(many, int(marked.sum()))]
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(many, len(rows))).astype(int))]
+    rows = rows[evenly_spaced(len(rows), many)]
     if row is None:
         return rows
     return np.concatenate([[row], rows[rows != row]])[:many].astype(np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps
 from core.imaging.contours import contour_levels
+from core.sampling import evenly_spaced
 
 SAMPLE = 200  # cases from which it is told whether scores are on the scale of the maps
 TOP = 0.9  # a score on their scale lies above this share of the pixels of its case
@@ -43,7 +44,7 @@ def is_score_of_hottest(maps: AnomalyMaps) -> bool:
     """
     if maps.map is None or not len(maps.rows):
         return False
-    at = np.unique(np.linspace(0, len(maps.rows) - 1, SAMPLE).astype(np.int64))
+    at = evenly_spaced(len(maps.rows), SAMPLE)
     heat = np.asarray(maps.map[at], dtype=np.float64).reshape(len(at), -1)
     score = np.asarray(maps.score, dtype=np.float64)[at]
     least, most = heat.min(1), heat.max(1)

@@ -17,6 +17,7 @@ import numpy as np
 
 from core.artifacts import Embedding, Traversal
 from core.errors import UserError
+from core.sampling import evenly_spaced
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -288,7 +289,7 @@ def measure_axis_effects(
     `report` hears of the share that is done, 0 to 1.
     """
     z = np.asarray(embedding.z, dtype=np.float32)
-    some = z[np.linspace(0, len(z) - 1, min(anchors, len(z))).astype(int)]
+    some = z[evenly_spaced(len(z), anchors)]
     mean, sd = z.mean(0), z.std(0)
     out = np.zeros(z.shape[1])
     sparse = embedding.geometry == "sparse"

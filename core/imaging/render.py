@@ -14,6 +14,7 @@ from core.imaging import orientation, signals, windowing
 from core.imaging.contours import draw_contours
 from core.imaging.orientation import DisplayPlane
 from core.imaging.windowing import DisplaySettings, Window, in_file_units
+from core.sampling import evenly_spaced
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -380,7 +381,7 @@ def draw_table(data: Dataset, rows: int = 60) -> Array:
     """
     x, order = data.inputs(), np.argsort(data.labels, kind="stable")
     low, high = np.nanquantile(x, [0.02, 0.98], axis=0)
-    x = x[order[np.linspace(0, len(x) - 1, min(rows, len(x))).astype(int)]]
+    x = x[order[evenly_spaced(len(x), rows)]]
     share = np.clip((x - low) / np.maximum(high - low, 1e-12), 0, 1)
     colour = (_colour_map("cividis")(np.nan_to_num(share))[..., :3] * 255).round().astype(np.uint8)
     colour[np.isnan(x)] = 107

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.sampling import evenly_spaced
+
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
@@ -77,7 +79,7 @@ def signal_style(data: Dataset | Array) -> SignalStyle:
     card = data.card
     units = tuple(map(str, card.get("units") or [card.get("unit") or ""] * every.shape[0]))
     some = _lane_limits(
-        every.inputs(np.unique(np.linspace(0, len(every) - 1, min(many, len(every))).astype(int))),
+        every.inputs(evenly_spaced(len(every), many)),
         units,
     )
     found = SignalStyle(

@@ -27,6 +27,7 @@ from core.data.dataset import Dataset
 from core.io.files import write_json
 from core.limits import FINDING_ROWS, LOOKED
 from core.neighbours import nearest, others
+from core.sampling import evenly_spaced
 from core.words import percent
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def collect_facts(data: Dataset, report: Callable[[float], None] = lambda fracti
     seen = scan_samples(data, lambda fraction: report(0.6 * fraction))
     looked, x = 0, seen.x
     if len(data) > LOOKED:
-        some = np.unique(np.linspace(0, len(data) - 1, LOOKED).astype(int))
+        some = evenly_spaced(len(data), LOOKED)
         data, looked, x = data.take(some), len(some), seen.x[some]
     near = find_near_copies(data, x, seen.unit, seen.copies)
     report(0.75)

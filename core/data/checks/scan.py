@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.data.dataset import Dataset
+from core.sampling import evenly_spaced
 
 CHUNK = 48 << 20  # bytes of samples read at a time
 FITTED = 5_000
@@ -81,11 +82,7 @@ def _is_constant(flat: np.ndarray) -> np.ndarray:
 
 def _make_vectoriser(data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from raw samples [b,*shape] to vectors [b,d]."""
-    some = (
-        data.raw(np.unique(np.linspace(0, len(data) - 1, min(len(data), FITTED)).astype(int)))
-        if len(data)
-        else np.zeros((0, *data.shape))
-    )
+    some = data.raw(evenly_spaced(len(data), FITTED)) if len(data) else np.zeros((0, *data.shape))
     plain = (
         _standardise(some)
         if data.modality == "table"
@@ -166,9 +163,7 @@ def _scan_texts(data: Dataset) -> SampleScan:
     counts = hashed.transform([w[:20_000] for w in words])
     x = np.zeros((len(words), 1), np.float32)
     if len(words) > KEPT + 1:
-        some = counts[
-            np.unique(np.linspace(0, len(words) - 1, min(len(words), FITTED)).astype(int))
-        ]
+        some = counts[evenly_spaced(len(words), FITTED)]
         x = TruncatedSVD(KEPT, random_state=0).fit(some).transform(counts).astype(np.float32)
         x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
     return SampleScan(x, [rows for rows in seen.values() if len(rows) > 1], blank, True)

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from core.sampling import evenly_spaced
+
 # share of a value's pixels whose neighbours have it too, from which it is a label rather than part
 # of a soft edge
 SOLID = 0.3
@@ -264,11 +266,7 @@ def describe_masks(masks: Any, coding: Coding, most: int = 400) -> dict[str, Any
     `masks`: uint8 [n, ...] in memory or made as they are read; of more than `most`, evenly spread
     ones are looked at.
     """
-    some = (
-        np.unique(np.linspace(0, len(masks) - 1, min(most, len(masks))).astype(int))
-        if len(masks)
-        else np.zeros(0, int)
-    )
+    some = evenly_spaced(len(masks), most) if len(masks) else np.zeros(0, int)
     shares = [float((np.asarray(masks[int(i)]) > 0).mean()) for i in some]
     shares = [s for s in shares if s > 0]
     labels = coding.labels if len(coding.labels) <= NAMED else {}
