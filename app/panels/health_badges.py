@@ -27,6 +27,9 @@ SAID = {
 }
 
 
+ACROSS = 3  # badges side by side
+
+
 def name_of(how: str) -> str:
     """A way of attribution in words."""
     return HOW.get(how, how).partition(":")[0]
@@ -48,13 +51,15 @@ def figure_of(metric: Metric) -> str:
 
 
 def badges(metrics: Metrics, how: str) -> None:
-    """The checks of one way in a row: name (its meaning on hover), badge, figure, one sentence."""
+    """The checks of one way, few in a row: name (meaning on hover), badge, figure, a sentence."""
     mine = {m.name: m for m in metrics if m.group == how}
     shown = [mine[name] for name in CHECKS if name in mine]
     if not shown:
         st.caption(text.label(f"{name_of(how)} was not among the ways that were checked.", 200))
         return
-    for cell, metric in zip(st.columns(len(shown)), shown):
+    across = len(shown) if len(shown) <= ACROSS + 1 else ACROSS  # narrower, words are cut
+    cells = [c for _ in range(0, len(shown), across) for c in st.columns(across)]
+    for cell, metric in zip(cells, shown):
         with cell.container(border=True):
             title = metric.name[0].upper() + metric.name[1:]
             st.markdown(f"**{text.explain(title)}**  \n{badge(metric)}")
@@ -68,12 +73,12 @@ def overview(metrics: Metrics, agreement: Grid, context: Context) -> None:
     ways = list(dict.fromkeys(m.group for m in metrics))
     names = [name for name in CHECKS if any(m.name == name for m in metrics)]
     found = {(m.group, m.name): m for m in metrics}
-    head, *cells = st.columns([1.3, *[1.6] * len(names)])
+    head, *cells = st.columns([1.7, *[1.6] * len(names)])
     head.markdown("**Way**")
     for cell, name in zip(cells, names):
-        cell.markdown(f"**{text.explain(name[0].upper() + name[1:])}**")
+        cell.caption(text.explain(name[0].upper() + name[1:]))
     for how in ways:
-        head, *cells = st.columns([1.3, *[1.6] * len(names)])
+        head, *cells = st.columns([1.7, *[1.6] * len(names)])
         head.markdown(text.label(name_of(how)))
         for cell, name in zip(cells, names):
             one = found.get((how, name))
