@@ -126,7 +126,7 @@ def test_a_run_on_normal_cases_scores_all(tmp_path, monkeypatch) -> None:
             return lambda *a, **k: None
 
     # slow, and not what is asked here
-    monkeypatch.setattr("core.evaluate.measure", lambda data, *rest: [])
+    monkeypatch.setattr("core.evaluate.measure", lambda data, *rest, **more: [])
     tasks.train(ws, job, Quiet())  # type: ignore[arg-type]
     data = ws.dataset("t")
     found = ws.artifact(job.id, "anomalymaps")
