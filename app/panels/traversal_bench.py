@@ -22,7 +22,7 @@ from core.imaging.windowing import DisplaySettings
 
 STEPS = 15  # places of a slider
 AXES = 16  # sliders
-WAIT = 0.6  # seconds that decoding ahead may take; the slowest decoder has one axis ahead
+WAIT = 0.5  # seconds that decoding and drawing ahead may take; the slowest has one axis ahead
 TILE, WIDE = 240, 480  # pixels
 
 
@@ -47,6 +47,8 @@ def _bench(context: Context, row: int, order: list[int], effect: np.ndarray) -> 
         z = traversal.set_coordinate(embedding, z, axis, value)
     began = time.monotonic()
     here, now = traversal.decode(model, np.stack([start, z]))
+    draw = _drawer(context, here)
+    tiles = [draw(here), draw(now)]
     each = (time.monotonic() - began) / 2
     first = [int(last)] if last is not None and int(last) in order else []
     sorted_axes = first + [j for j in order if j not in first]
@@ -55,8 +57,7 @@ def _bench(context: Context, row: int, order: list[int], effect: np.ndarray) -> 
     ahead = traversal.decode_ahead(
         model, context.data, embedding, z, {j: reach[j] for j in sorted_axes[:many]}, STEPS
     )
-    draw = _drawer(context, here)
-    tiles = [draw(here), draw(now), *(draw(f) for row_ in ahead.frames for f in row_)]
+    tiles += [draw(f) for row_ in ahead.frames for f in row_]
     at = {int(j): i for i, j in enumerate(ahead.axes)}
     classes = list(model.classes) if ahead.output is not None else []
     axes = [_axis(embedding, j, reach[j], z, effect, j in place, at.get(j), ahead) for j in order]

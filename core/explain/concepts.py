@@ -14,7 +14,9 @@ class on cases of that class. The TCAV score is the share of cases where it is p
 Interpretability beyond feature attribution, ICML 2018). Behind a linear head every case has the
 same sign, so what is tested is the mean derivative ("effect"), against random concepts: as many
 training cases, drawn at random, with a vector of their own. Two-sided, Student's t of one more draw
-from them; q-values are Benjamini and Hochberg's over all outputs and concepts tested together.
+from them; q-values are Benjamini and Hochberg's over all outputs and concepts tested together. On
+generated pictures the original test of scores called what says nothing significant in 7 of 10 data
+sets, this one in none, and both found what decides in all (evidence `concepts`).
 
 A significant concept is one the output changes with, alone or with what goes with it in the data.
 """
