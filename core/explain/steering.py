@@ -25,6 +25,7 @@ from core.data.labels import codes_among
 from core.errors import UserError
 from core.explain.layers import BATCH, list_layers, pushing
 from core.explain.traversal import decode, distance_percentile
+from core.sampling import evenly_spaced
 from core.stats.bootstrap import mean_interval
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _held_out(codes: Embedding, data: Dataset, on: int | None) -> np.ndarray:
             f"An effect is measured on cases that were not learned from; there are {len(held)}"
             f"{word}, of at least {FEWEST}."
         )
-    return held[np.unique(np.linspace(0, len(held) - 1, min(MOST, len(held))).astype(int))]
+    return held[evenly_spaced(len(held), MOST)]
 
 
 @dataclass(frozen=True)
@@ -412,7 +413,7 @@ def _pictures(
 ) -> dict[str, Any]:
     """Return what the earlier model decodes of a few cases before and after."""
     n = len(space.rows)
-    at = np.unique(np.linspace(0, n - 1, min(SHOWN, n)).astype(int))
+    at = evenly_spaced(n, SHOWN)
     first = np.flatnonzero(space.rows == row)
     at = np.concatenate([first, at[~np.isin(at, first)]])[:SHOWN]
     frames = None
