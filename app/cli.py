@@ -62,6 +62,7 @@ def register() -> typer.Typer:
         evidence,
         explain,
         explore,
+        people,
         review,
         runs,
         screen,
@@ -72,7 +73,7 @@ def register() -> typer.Typer:
 
     parts = (
         *(serve, data, review, runs, explain, explore, traverse, axes, concept),
-        *(steer, counterfactual, screen, evidence),
+        *(steer, counterfactual, screen, evidence, people),
     )
     for module in (*parts, catalogue) if not cli.registered_commands else ():
         module.register(cli)

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import memory, navigation, shell, state
+from app.access import projects
 from app.components import glossary, style, viewer
 from app.outside import orders
 from core.errors import Damaged
@@ -49,6 +50,7 @@ pages = {
     ]
     for section, entries in SECTIONS.items()
 }
+closed = projects.enter()  # before anything is sent: whose page this is
 chosen = st.navigation(pages, expanded=True)
 # Trap: Streamlit has its menu, in which the themes are, only where something else is in it too
 st.set_page_config(
@@ -59,6 +61,9 @@ st.set_page_config(
 )
 style.apply()
 glossary.listen()
+if closed:
+    shell.closed(closed)
+    st.stop()
 state.adopt_url()
 orders.obey(chosen.url_path or "home")
 if (asked := state.asked_page()) not in ("", chosen.url_path or "home"):

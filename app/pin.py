@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from core.imaging import windowing
 from core.report import story
 
@@ -21,7 +22,7 @@ def pin_button(
 ) -> None:
     """A small popover; `make` draws the PNG only when Pin is pressed."""
     with (
-        st.popover("Pin this view", icon=":material/push_pin:"),
+        st.popover("Pin this view", icon=":material/push_pin:", **allowed.lock("annotate")),
         st.form(f"pin-{key}-{context.job.id}", border=False),
     ):
         words = st.text_input("Caption", text.plain(caption, 120), max_chars=300)

@@ -10,9 +10,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from core.imaging.palette import OKABE_ITO
 from core.jobs import queue
-from core.workspace.catalogue import Job
+from core.workspace import records
+from core.workspace.catalogue import Job, act_on
 
 LONG = ("train", "import", "apply")  # kinds of job; the others are soon done
 CURVES_EVERY = 5.0  # seconds; drawn each second, they cost a small machine more than the training
@@ -47,7 +49,7 @@ def bar(job: Job) -> None:
 
 
 def _cancel(id: str) -> None:
-    queue.cancel(state.workspace(), id)
+    state.attempt(queue.cancel, state.workspace(), id)
 
 
 def live(id: str, curve: bool = False, key: str = "live") -> None:
@@ -68,6 +70,7 @@ def live(id: str, curve: bool = False, key: str = "live") -> None:
                 on_click=_cancel,
                 args=(id,),
                 icon=":material/stop:",
+                **allowed.lock(act_on(now)),
             )
         elif not job.ended:
             st.rerun()
@@ -84,7 +87,7 @@ def live(id: str, curve: bool = False, key: str = "live") -> None:
 def curves(jobs: list[Job], key: str) -> None:
     """Training curves of one or several runs, one small chart per quantity."""
     ws = state.workspace()
-    points = {j.id: list(ws.scalars(j.id)) for j in jobs}
+    points = {j.id: list(records.read_curves(ws.folder(j.id))) for j in jobs}
     names = list(
         dict.fromkeys(
             k
@@ -146,9 +149,9 @@ def submit_derived(
     found = context.ws.catalogue.jobs(key=key)
     if found and (found[-1].status in ("done", "queued", "running") or not again):
         return found[-1]
-    return (
-        state.attempt(queue.derive, context.ws, kind, context.job.id, spec, seed) if start else None
-    )
+    if not start or allowed.refuse("compute"):
+        return None
+    return state.attempt(queue.derive, context.ws, kind, context.job.id, spec, seed)
 
 
 def await_derived(
@@ -179,4 +182,9 @@ def ended_badly(job: Job, key: str) -> bool:
             " or another run."
         )
         return False
-    return st.button("Try again", key=f"{key}-again-{job.id}", icon=":material/replay:")
+    return st.button(
+        "Try again",
+        key=f"{key}-again-{job.id}",
+        icon=":material/replay:",
+        **allowed.lock("compute"),
+    )

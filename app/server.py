@@ -4,6 +4,9 @@ with headers that keep the browser on this host and an error page without a trac
 The address ends in a token made at each start. Whoever brings it gets a cookie, and the page
 without the token in its address; everything else asks for the cookie (pages, files, uploads, the
 socket), but for the word that the server is up.
+
+Where several people share the server (`LIGHTBOX_PROJECTS`), nobody has a token: they sign in, and
+`app.access.gate` says for each request what the person may have.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from urllib.parse import parse_qsl, quote, urlencode
 import streamlit as st
 from starlette.middleware import Middleware
 
+from app.access import gate, identity, sessions
 from app.outside import orders
+from core.errors import UserError
 from core.io.files import keep_new_files_private
 from core.jobs.starting import release_supervisor
 from core.settings import OWN_NAMES, Settings
@@ -55,6 +60,8 @@ NO_TOKEN = (
     " token=... and is another after each start. `lightbox app`, given again in a terminal of the"
     " same user, prints it as well."
 )
+NOT_YOURS = "This is not open to you, or you have not signed in."
+SHARED = bool(Settings().projects)  # several people share this server, and sign in
 # Read once and taken away, so that no process this one starts has it. Whoever runs this file past
 # `lightbox app` has no token, and nobody gets in.
 OPEN_TO_ALL = os.environ.get("LIGHTBOX_NO_TOKEN") == "1"
@@ -85,15 +92,52 @@ class StayHome:
             try:
                 await self.app(scope, receive, send)
             finally:
-                release_supervisor(Settings().home)
+                _release_supervisors()
         elif not check_host(scope):
             await refuse(scope, receive, sent, OTHER_HOST)
+        elif SHARED and scope["path"] != HEALTH:
+            await self._serve_person(scope, receive, sent, send)
         elif brings_token(scope):
             await hand_cookie(scope, sent)
         elif not is_admitted(scope):
             await refuse(scope, receive, sent, NO_TOKEN)
         else:
+            scope = identity.label_scope(scope, None, "")
             await self.app(scope, receive, sent if scope["type"] == "http" else send)
+
+    async def _serve_person(self, scope: Any, receive: Any, sent: Any, send: Any) -> None:
+        """What is asked for, to the person who signed in; else the page that says how to."""
+        settings = Settings()
+        person = identity.find_person(scope, settings)
+        place = identity.client_address(scope, settings)
+        try:
+            answer = gate.judge(scope, person, settings)
+            if answer == "yes" and person is not None:
+                gate.list_login(person, place, settings)
+        except UserError as e:  # the register cannot be reached: nobody is let in
+            await refuse(scope, receive, sent, str(e), 503)
+            return
+        if answer == "yes":
+            sessions.watch_files()
+            scope = identity.label_scope(scope, person, place)
+            await self.app(scope, receive, sent if scope["type"] == "http" else send)
+        elif scope["type"] == "http" and scope["method"] == "GET" and answer != "no":
+            page = (
+                gate.sign_in_page(settings)
+                if person is None
+                else gate.no_project_page(person, settings)
+            )
+            plain = [(b"cache-control", b"no-store")]
+            await _answer(sent, 401 if person is None else 403, "text/html", page.encode(), plain)
+        else:
+            await refuse(scope, receive, sent, NOT_YOURS)
+
+
+def _release_supervisors() -> None:
+    people = gate.register()
+    homes = [people.folder / p.id for p in people.projects()] if people else []
+    for home in (Settings().home, *homes):
+        release_supervisor(home)
 
 
 def check_host(scope: Any) -> bool:
@@ -136,11 +180,8 @@ def is_admitted(scope: Any) -> bool:
     """Whether who asks has the cookie, or needs none."""
     if OPEN_TO_ALL or scope["path"] == HEALTH:
         return True
-    # Trap: Python's own reader of cookies ends at the first that is not as it should be, and other
-    # programs of this machine may have set such a one.
-    told = "; ".join(v.decode("latin-1") for k, v in scope["headers"] if k == b"cookie")
-    pairs = [part.strip().partition("=") for part in told.split(";")]
-    return any(name == cookie_name() and _right(value) for name, _, value in pairs)
+    cookies = identity.read_cookies(scope["headers"])
+    return any(name == cookie_name() and _right(value) for name, value in cookies)
 
 
 def _right(token: str) -> bool:
@@ -175,12 +216,12 @@ async def hand_cookie(scope: Any, send: Any) -> None:
     )
 
 
-async def refuse(scope: Any, receive: Any, send: Any, words: str) -> None:
+async def refuse(scope: Any, receive: Any, send: Any, words: str, status: int = 403) -> None:
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1008})
         return
-    await _answer(send, 403, "text/plain", words.encode(), [(b"cache-control", b"no-store")])
+    await _answer(send, status, "text/plain", words.encode(), [(b"cache-control", b"no-store")])
 
 
 async def _answer(

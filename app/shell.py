@@ -8,10 +8,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import navigation, state, text
-from app.components import theme
+from app.access import projects
+from app.components import allowed, theme
 from core.data.dataset import Dataset
 from core.jobs import cluster
-from core.settings import loopback
+from core.settings import Settings, loopback
 from core.workspace import review
 from core.workspace.catalogue import Job
 
@@ -54,9 +55,44 @@ def damaged(said: str) -> None:
     data_page.removal(name)
 
 
+def closed(said: str) -> None:
+    """In place of every page: why it is not open, and the projects that are."""
+    st.error(text.label(said, 300))
+    for id, (project, _) in projects.own_projects().items():
+        st.button(
+            text.label(project.title, 80),
+            key=f"project-{id}",
+            on_click=projects.open_project,
+            args=(id,),
+        )
+
+
+def _person() -> None:
+    """The project, and who is at hand in it as what, with the ways to another project and out."""
+    mine, access = projects.own_projects(), projects.access()
+    here = text.label(mine[access.project][0].title, 80)
+    with st.popover(here, icon=":material/group:", width="stretch"):
+        st.text(f"{access.person}, {access.role}")
+        for id, (project, role) in mine.items():
+            if id != access.project:
+                st.button(
+                    f"Go to {text.label(project.title, 80)}",
+                    key=f"project-{id}",
+                    help=f"You are {role} there.",
+                    on_click=projects.open_project,
+                    args=(id,),
+                    width="stretch",
+                )
+        if Settings().login == "oidc":
+            st.markdown("[Sign out](/auth/logout)")
+    st.caption(f"You are {access.role} here.")
+
+
 def sidebar() -> None:
     """Below the pages, on every page: what the network is, and what this is for."""
     with st.sidebar:
+        if projects.shared():
+            _person()
         st.caption(
             f"{describe_network(st.get_option('server.address'))}  \n"
             "Research use, not for diagnosis."
@@ -175,6 +211,8 @@ def describe_network(address: str | None) -> str:
     """What is said of the network, by the address the server listens on (None = all of
     this machine's, as when it was started past `lightbox app`).
     """
+    if projects.shared():
+        return ":material/lock: Nothing leaves this server; only people of the project see it."
     if not loopback(address or "0.0.0.0"):
         return ":material/lock_open: Other machines can open this page, and there is no login."
     if os.environ.get("LIGHTBOX_NO_TOKEN") == "1":
@@ -235,18 +273,20 @@ def _selection() -> None:
                 "",
                 icon=":material/delete:",
                 key=f"drop-{name}",
-                help="Remove this group",
-                on_click=notes.remove_group,
-                args=(state.workspace(), data.name, name),
+                on_click=state.attempt,
+                args=(notes.remove_group, state.workspace(), data.name, name),
+                **allowed.lock("annotate", help="Remove this group"),
             )
         with st.form("save-group", border=False, clear_on_submit=True):
             name = st.text_input(
                 "Save the selection as",
                 placeholder="a name",
-                disabled=not len(chosen),
                 max_chars=60,
+                **allowed.lock("annotate", not len(chosen)),
             )
-            if st.form_submit_button("Save", disabled=not len(chosen), width="stretch"):
+            if st.form_submit_button(
+                "Save", width="stretch", **allowed.lock("annotate", not len(chosen))
+            ):
                 state.attempt(notes.save_group, state.workspace(), data.name, name, chosen.rows)
                 st.rerun()
 

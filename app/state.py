@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
+from app.access import gate, projects
 from core.columns import Column, list_columns
 from core.data.dataset import Dataset
 from core.errors import Damaged, user_sentence
 from core.imaging import windowing
+from core.settings import Settings
 from core.workspace import decisions
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -58,13 +61,18 @@ class Context:
 
 @st.cache_resource(show_spinner=False)
 def _workspace(home: str) -> Workspace:
-    return Workspace()
+    return Workspace(Path(home))
 
 
 def workspace() -> Workspace:
-    from core.settings import Settings
-
-    return _workspace(str(Settings().home))
+    """The workspace of this page; where people share the server, that of its project, as the person
+    at hand may use it.
+    """
+    people = gate.register()
+    if people is None:
+        return _workspace(str(Settings().home))
+    access = projects.access()
+    return _workspace(str(people.folder / access.project)).seen_by(access)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -24,7 +24,12 @@ from typing import Any
 
 # where Python finds us: the checkout, or where `lightbox` is installed
 ROOT = Path(__file__).resolve().parents[__name__.count(".")]
-FOLDERS = ("LIGHTBOX_HOME", "LIGHTBOX_SHARED")  # one folder each
+FOLDERS = (  # one folder or file each
+    "LIGHTBOX_HOME",
+    "LIGHTBOX_SHARED",
+    "LIGHTBOX_PROJECTS",
+    "LIGHTBOX_SECRETS",
+)
 LISTS = ("LIGHTBOX_METHODS", "LIGHTBOX_FOLDERS")  # folders, separated as in PATH
 SQLITE = "sqlite:///"
 SAFE = "PYTHONSAFEPATH"

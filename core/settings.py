@@ -48,6 +48,52 @@ class Settings(BaseSettings):
     job_cpus: int = Field(
         default=2, ge=1, description="Processors that a training asks a cluster for."
     )
+    projects: Path | None = Field(
+        default=None,
+        description=(
+            "The folder of a server that several people share: a workspace for each project in it,"
+            " and the register of who may do what. None: one workspace, one person."
+        ),
+    )
+    people: str = Field(
+        default="",
+        description=(
+            "A SQLAlchemy URL where the register of people is not to be in the folder of projects."
+        ),
+    )
+    login: Literal["", "oidc", "proxy"] = Field(
+        default="",
+        description=(
+            "How people of a shared server sign in: `oidc`, at a provider named in Streamlit's"
+            " secrets (`[auth]`); `proxy`, by a header that a proxy before it sets."
+        ),
+    )
+    secrets: Path | None = Field(
+        default=None,
+        description=(
+            "The file (TOML) whose section `[auth]` names the provider for `oidc`: `redirect_uri`"
+            " (https://THIS-SERVER/oauth2callback), `cookie_secret`, `client_id`, `client_secret`,"
+            " `server_metadata_url`."
+        ),
+    )
+    hosts: str = Field(
+        default="",
+        description=(
+            "Names by which browsers reach a shared server, with commas, beside those of this"
+            " machine for itself."
+        ),
+    )
+    login_hours: float = Field(
+        default=12.0, description="Hours after which one has to sign in again at the provider."
+    )
+    proxy_header: str = Field(
+        default="X-Forwarded-Email",
+        description="The header in which the proxy says who asks: an e-mail address.",
+    )
+    proxies: str = Field(
+        default="127.0.0.1,::1",
+        description="The addresses of proxies whose header is believed, with commas.",
+    )
     light_jobs: int = Field(
         default=1,
         description="How many maps, explanations and measurements may run beside one training.",

@@ -5,6 +5,7 @@ known.
 import streamlit as st
 
 from app import progress, shell, state
+from app.components import allowed
 from app.panels.inspector import inspector
 from app.pin import pin_button
 from app.views import clusters
@@ -46,7 +47,7 @@ if embeds:
     with place:
         for method, kind in methods().items():
             finds = kind.takes.on == ("Embedding",) and Clusters in kind.gives
-            if finds and st.button(kind.title, key=f"find-{method}"):
+            if finds and st.button(kind.title, key=f"find-{method}", **allowed.lock("train")):
                 st.session_state["finding"] = state.attempt(
                     queue.train, context.ws, context.data.name, method, {}, on=context.job.id
                 )

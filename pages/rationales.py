@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, progress, shell, state, text
+from app.components import allowed
 from app.panels import concepts, map_health
 from app.panels.inspector import inspector
 from app.pin import pin_button
@@ -142,7 +143,7 @@ with main:
     job = progress.submit_derived("explain", spec, context, start=False)
     if job is None or (job.ended and job.status != "done"):
         st.caption("Larger sets run as a job; you may leave this page meanwhile.")
-        if st.button("Show why", type="primary"):
+        if st.button("Show why", type="primary", **allowed.lock("compute")):
             progress.submit_derived("explain", spec, context, again=True)
             st.rerun()
         if job is not None:

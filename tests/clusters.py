@@ -24,14 +24,7 @@ from ray.cluster_utils import Cluster
 one = dict(memory=3 << 30, object_store_memory=80_000_000, include_dashboard=False,
            node_ip_address="127.0.0.1")
 cluster = Cluster()
-def add(cpus):
-    for tries in (1, 2, 3):  # Ray gives a node 30 seconds, which a busy machine may not
-        try:
-            return cluster.add_node(num_cpus=cpus, **one)
-        except Exception:
-            if tries == 3:
-                raise
-nodes = [add(cpus) for cpus in (0, 1, 1)]
+nodes = [cluster.add_node(num_cpus=cpus, **one) for cpus in (0, 1, 1)]
 print("address", cluster.address, flush=True)
 for line in sys.stdin:  # the number of a raylet, to be killed, and fetched as init does
     found = [n for n in nodes if n.all_processes["raylet"][0].process.pid == int(line)]

@@ -22,6 +22,7 @@ from core.method import check_params
 from core.registry import methods
 from core.training.fit import fit_and_apply
 from core.training.run import Run
+from core.workspace import records
 from core.workspace.workspace import Workspace
 from tests.clusters import Nodes, two_nodes
 
@@ -75,7 +76,7 @@ def straight(ws: Workspace) -> np.ndarray:
     return next(a.z for a in made if isinstance(a, Embedding))
 
 
-def until(true: Callable[[], Any], what: str, seconds: float = 400) -> None:
+def until(true: Callable[[], Any], what: str, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
@@ -96,8 +97,8 @@ def test_a_cancelled_job_stops_and_leaves_no_process(ws: Workspace) -> None:
     id = started(ws, epochs=500)
     pid, asked = ws.job(id).pid, time.monotonic()
     queue.cancel(ws, id)
-    assert queue.wait(ws, id, timeout=300).status == "cancelled"
-    print(f"cancelled after {time.monotonic() - asked:.1f} s")
+    assert queue.wait(ws, id, timeout=60).status == "cancelled"
+    assert time.monotonic() - asked < 5
     until(lambda: not lives(pid), "the process to end", 20)
     assert not ws.slugs(id)
 
@@ -116,7 +117,7 @@ def test_a_killed_run_is_told_so_and_goes_on_as_if_nothing_had_happened(
     assert not ws.slugs(id), "nothing half-made is shown"
     assert "learning" in (ws.folder(id) / "log.txt").read_text()
     queue.resume(ws, id)
-    assert queue.wait(ws, id, timeout=400).status == "done"
+    assert queue.wait(ws, id, timeout=200).status == "done"
     np.testing.assert_allclose(find_artifact(ws, id, Embedding).z, straight, atol=1e-4)
 
 
@@ -133,11 +134,11 @@ def test_a_run_whose_node_is_lost_goes_on_elsewhere_from_its_last_checkpoint(
     print(f"loss noticed after {time.monotonic() - killed:.1f} s")
     assert ws.job(id).status in ("queued", "running")
     until(lambda: not lives(before.pid), "the attempt before to end", 20)
-    done = queue.wait(ws, id, timeout=400)
+    done = queue.wait(ws, id, timeout=200)
     assert (done.status, done.error) == ("done", "")
     assert "gone on from the last checkpoint" in done.note
     assert [a.cause for a in attempts.load(ws.folder(id))] == [reconciling.LOST]
-    steps = [p["step"] for p in ws.scalars(id)]
+    steps = [p["step"] for p in records.read_curves(ws.folder(id))]
     assert steps == sorted(set(steps)), "each step stands once in the curve"
     np.testing.assert_allclose(find_artifact(ws, id, Embedding).z, straight, atol=1e-4)
     assert done.seconds > before.seconds

@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.export import export_run
 from core.jobs import engines, queue
 from core.report.html import report_html
+from core.workspace import records
 from core.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.processes
@@ -63,12 +64,12 @@ def test_a_cancelled_run_goes_on_from_where_it_stood(ws):
         time.sleep(0.05)
     queue.cancel(ws, job.id)
     assert queue.wait(ws, job.id, timeout=300).status == "cancelled"
-    before = [(p["step"], p["loss"]) for p in ws.scalars(job.id) if "loss" in p]
+    before = [(p["step"], p["loss"]) for p in records.read_curves(ws.folder(job.id)) if "loss" in p]
     queue.resume(ws, job.id)
     done = queue.wait(ws, job.id, timeout=300)
     assert (done.status, done.progress) == ("done", 1.0)
     assert "resumed from its last checkpoint" in done.note
-    curve = [(p["step"], p["loss"]) for p in ws.scalars(job.id) if "loss" in p]
+    curve = [(p["step"], p["loss"]) for p in records.read_curves(ws.folder(job.id)) if "loss" in p]
     assert curve[: len(before)] == before, "what was learned is not learned again"
     steps = [step for step, _ in curve]
     assert steps == sorted(set(steps))

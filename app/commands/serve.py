@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from app.commands._shared import AsJson, say, settings, workspace
 from core import limits
 from core.children import ROOT, environment, python_command
 from core.errors import UserError
-from core.settings import OWN_NAMES, loopback
+from core.settings import OWN_NAMES, Settings, loopback
 
 if TYPE_CHECKING:
     from core.method import Method
@@ -141,12 +142,13 @@ def app(
     ] = True,
     plain_map: PlainMap = False,
 ) -> None:
-    """Serve the app. It listens on this machine only: there is no login, so other addresses are
-    refused.
+    """Serve the app. It listens on this machine only, where there is no login (`LIGHTBOX_LOGIN`):
+    other addresses are refused.
     """
     import streamlit  # noqa: F401 - fails here, in words, rather than in the new process
 
-    if not loopback(host):
+    shared = check_sharing()
+    if not shared and not loopback(host):
         raise UserError(
             f"Lightbox has no login, so it serves this machine only and refuses {host}. There are"
             " two ways on: leave --host out and use it on this machine, or reach it from another"
@@ -154,10 +156,14 @@ def app(
             f" there, then open http://127.0.0.1:{port} there."
         )
     _need_map(plain_map)
+    settings = Settings()
+    if settings.projects:  # its log, and the hold of the one server; projects have workspaces
+        os.environ["LIGHTBOX_HOME"] = str(settings.projects / "_server")
     ws = workspace()
-    made = secrets.token_urlsafe(24) if token else ""
+    made = secrets.token_urlsafe(24) if token and not shared else ""
     address = f"http://{_as_in_address(host)}:{port}" + (f"/?token={made}" if made else "")
     held = _alone(ws, address, lambda: _free(host, port))
+    hosts = [*OWN_NAMES, *(h.strip() for h in settings.hosts.split(",") if h.strip())]
     entry = Path(__file__).parents[1] / "server.py"
     flags = {
         "server.address": host,
@@ -172,18 +178,24 @@ def app(
         # it would name the address without the token
         "server.disconnectedSessionTTL": 600,
         "logger.hideWelcomeMessage": "true",
+        **({"secrets.files": str(settings.secrets.absolute())} if settings.secrets else {}),
     }
     args = python_command(
         "streamlit",
         "run",
         str(entry),
         *(f"--{k}={v}" for k, v in flags.items()),
-        *(f"--server.allowedHosts={h}" for h in OWN_NAMES),
+        *(f"--server.allowedHosts={h}" for h in hosts),
     )
-    env = environment(LIGHTBOX_TOKEN=made, LIGHTBOX_NO_TOKEN="" if token else "1")
+    env = environment(LIGHTBOX_TOKEN=made, LIGHTBOX_NO_TOKEN="" if token or shared else "1")
     typer.echo(
         f"Lightbox: {address}"
-        + ("" if token else "\nEvery user and program of this machine can open it (--no-token).")
+        + ("\nPeople sign in." if shared else "")
+        + (
+            ""
+            if token or shared
+            else "\nEvery user and program of this machine can open it (--no-token)."
+        )
     )
     sys.stdout.flush()
     os.chdir(ROOT)
@@ -194,6 +206,49 @@ def app(
     # the server becomes this process and holds it to its end
     os.set_inheritable(held.fileno(), True)
     os.execve(sys.executable, args, env)
+
+
+def check_sharing() -> bool:
+    """Whether several people share the server, with a login. UserError for one without the other,
+    or for a login that cannot work.
+    """
+    settings = Settings()
+    if bool(settings.projects) != bool(settings.login):
+        raise UserError(
+            "A server for several people needs both LIGHTBOX_PROJECTS, the folder of its projects,"
+            " and LIGHTBOX_LOGIN, how they sign in; one is set and the other is not."
+        )
+    if settings.login == "oidc":
+        if find_spec("authlib") is None:
+            raise UserError("To sign in needs the extra for it: pip install lightbox[login].")
+        _check_secrets(settings.secrets)
+    return bool(settings.projects)
+
+
+def _check_secrets(path: Path | None) -> None:
+    """UserError where the provider to sign in at is not described in full."""
+    import tomllib
+
+    wanted = "redirect_uri, cookie_secret, client_id, client_secret and server_metadata_url"
+    if path is None or not path.is_file():
+        raise UserError(
+            "LIGHTBOX_LOGIN=oidc needs LIGHTBOX_SECRETS: a file with [auth] and in it"
+            f" {wanted} of the provider."
+        )
+    try:
+        told = tomllib.loads(path.read_text()).get("auth", {})
+    except (OSError, ValueError) as e:
+        raise UserError(f"{path} cannot be read as TOML: {e}.") from None
+    missing = [name for name in wanted.replace(" and", ",").split(", ") if not told.get(name)]
+    if missing:
+        raise UserError(f"{path}, section [auth], has no {', '.join(missing)}.")
+    if len(str(told["cookie_secret"])) < 32:
+        raise UserError(
+            f"cookie_secret in {path} is short; take 32 random letters or more, as of"
+            " `python -c 'import secrets; print(secrets.token_urlsafe())'`."
+        )
+    if os.name != "nt" and path.stat().st_mode & 0o077:
+        raise UserError(f"Other accounts can read {path}, which holds secrets: chmod 600 it.")
 
 
 def _need_map(plain_map: bool) -> None:

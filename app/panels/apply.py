@@ -7,6 +7,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import navigation, progress, state, text
+from app.components import allowed
 from app.state import Context
 from core.data.dataset import Dataset
 from core.jobs import queue
@@ -87,7 +88,9 @@ def _choose(context: Context, fits: list[str]) -> None:
         right.button("Open it", on_click=state.open_run, args=(applied[0].id,), width="stretch")
         return
     token = state.press("apply")
-    if right.button("Apply", key=f"apply-{token}", type="primary", width="stretch"):
+    if right.button(
+        "Apply", key=f"apply-{token}", type="primary", width="stretch", **allowed.lock("train")
+    ):
         asked = state.attempt(queue.apply, ws, job.id, name, token=token)
         if asked is not None:
             state.pressed("apply")

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.state import Context
 from app.views.traversal import opened
 from core.artifacts import Embedding
@@ -95,9 +96,10 @@ def show(context: Context) -> None:
             key=context.key(f"axis-name-{axis}"),
             placeholder="empty: none",
         )
-        if right.button("Name it", key=context.key("name-axis"), width="stretch"):
+        locked = allowed.lock("annotate")
+        if right.button("Name it", key=context.key("name-axis"), width="stretch", **locked):
             state.attempt(notes.name_axis, context.ws, context.job.id, axis, name)
             st.rerun()
-        if last.button("Undo", key=context.key("undo-axis"), width="stretch"):
-            notes.undo_axis_name(context.ws, context.job.id)
+        if last.button("Undo", key=context.key("undo-axis"), width="stretch", **locked):
+            state.attempt(notes.undo_axis_name, context.ws, context.job.id)
             st.rerun()

@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from app import progress, state, text
+from app.components import allowed
 from app.pin import pin_button
 from app.state import Context
 from app.views import concepts as view
@@ -57,8 +58,9 @@ def show(context: Context) -> None:
             icon=":material/science:",
             on_click=_start,
             args=(asked, context),
-            disabled=asked is None,
-            help=f"Against {RANDOM} random concepts of the same size.",
+            **allowed.lock(
+                "compute", asked is None, f"Against {RANDOM} random concepts of the same size."
+            ),
         )
         if job is not None:
             progress.bar(job)

@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from app import progress, text
+from app.components import allowed, download
 from app.pin import pin_button
 from app.state import Context
 from app.views import counterfactual as view
@@ -58,6 +59,7 @@ def show(context: Context, row: int, model: Any) -> None:
             icon=":material/search:",
             on_click=_start,
             args=(spec, context),
+            **allowed.lock("compute"),
         )
     elif not job.ended:
         progress.live(job.id, key="flip-job")
@@ -99,11 +101,13 @@ def _keep(made: Counterfactual, context: Context) -> None:
         if render.is_drawable(context.data):
             drawn = changes.draw_change(made, context.data, 320)
             high = min(p.shape[0] for p in drawn.values())
-            st.download_button(
+            download.button(
+                st,
                 "Take as PNG",
                 render.encode_png(np.concatenate([p[:high] for p in drawn.values()], 1)),
                 "counterfactual.png",
                 "image/png",
                 icon=":material/download:",
                 key=context.key("flip-png"),
+                what=f"run {context.job.id}: a counterfactual",
             )

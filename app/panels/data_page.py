@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.navigation import page
 from app.panels import hidden_cases, issues, privacy, quick_start, texts, viewer
 from app.panels.gallery import thumbs
@@ -51,8 +52,16 @@ def samples() -> None:
             )
             if name in there:
                 st.button("Open", key=f"open-{name}", on_click=_open, args=(name,), width="stretch")
-            elif st.button("Add", key=f"add-{name}", width="stretch", type="primary"):
-                state.attempt(state.workspace().add, make_sample(name), True)
+            elif (
+                st.button(
+                    "Add",
+                    key=f"add-{name}",
+                    width="stretch",
+                    type="primary",
+                    **allowed.lock("data"),
+                )
+                and state.attempt(state.workspace().add, make_sample(name), True) is not None
+            ):
                 state.open_dataset(name)
                 st.session_state["just-imported"] = True
                 st.switch_page(page("data"))
@@ -102,7 +111,7 @@ def removal(name: str) -> None:
     """The way to remove the dataset called `name`. Its one button is a call back: what it asks for
     is done first, whatever the page is busy with.
     """
-    with st.popover("Remove this data", icon=":material/delete:"):
+    with st.popover("Remove this data", icon=":material/delete:", **allowed.lock("data")):
         runs = len(state.workspace().runs(name))
         st.markdown(
             f"Removes **{text.label(name)}** and its {runs} run{'s' * (runs != 1)} from this"
@@ -203,9 +212,10 @@ def _normal(data: Dataset) -> None:
         options.index(data.normal),
         format_func=lambda c: said.get(c, text.plain(c, 40)),
         key=key,
-        help=(
-            "Methods that look for the unusual can learn from the normal cases alone, and how often"
-            " an alarm is right is counted against the others."
+        **allowed.lock(
+            "data",
+            help="Methods that look for the unusual can learn from the normal cases alone, and how"
+            " often an alarm is right is counted against the others.",
         ),
     )
     if (
@@ -219,7 +229,7 @@ def _normal(data: Dataset) -> None:
             key=f"{key}-right",
             on_click=state.attempt,
             args=(review.name_normal, state.workspace(), data.name, data.normal),
-            help="Keep it as yours, no longer a guess.",
+            **allowed.lock("data", help="Keep it as yours, no longer a guess."),
         )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from app import navigation, progress, state, text
+from app.components import allowed, download
 from app.panels import heat, threshold
 from app.panels.gallery import gallery, thumbs
 from app.state import Context
@@ -255,7 +256,8 @@ def _cases(
     )
     from core.export import SAFE, safe_csv
 
-    buttons.download_button(
+    download.button(
+        buttons,
         "Export as CSV",
         safe_csv(table),
         "flips.csv",
@@ -263,6 +265,7 @@ def _cases(
         key=left.key("flips-csv"),
         icon=":material/download:",
         help=SAFE,
+        what=f"run {left.job.id}: {len(table)} cases decided differently",
     )
     key = left.key("flips-gallery")
     if not render.is_drawable(left.data):
@@ -383,7 +386,11 @@ def _attributions(
         for job in jobs:
             if job is not None and job.ended and job.status != "done":
                 progress.bar(job)
-        if st.button(f"Ask both runs why “{text.label(target, 40)}”", key=left.key("flips-why")):
+        if st.button(
+            f"Ask both runs why “{text.label(target, 40)}”",
+            key=left.key("flips-why"),
+            **allowed.lock("compute"),
+        ):
             for c in both:
                 progress.submit_derived("explain", spec, c, again=True)
             st.rerun()

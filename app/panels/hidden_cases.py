@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.panels.gallery import thumbs
 from app.panels.issues import _do, press
 from core.data.dataset import Dataset
@@ -64,14 +65,18 @@ def show(name: str) -> None:
             st.button(
                 f"Release the {len(chosen)} ticked",
                 key="release-chosen",
-                disabled=not chosen,
+                **allowed.lock("data", not chosen),
                 type="primary",
                 icon=":material/lock_open:",
                 on_click=press,
                 args=(lambda: review.release(ws, name, np.array(chosen)),),
             )
             with (
-                st.popover("Exclude the ticked", disabled=not chosen, icon=":material/block:"),
+                st.popover(
+                    "Exclude the ticked",
+                    icon=":material/block:",
+                    **allowed.lock("annotate", not chosen),
+                ),
                 st.form("held-exclude", border=False),
             ):
                 why = st.text_input("Why", "names or other writing in the picture", max_chars=200)
@@ -80,7 +85,11 @@ def show(name: str) -> None:
                 ):
                     st.rerun()
             with (
-                st.popover(f"Release all {len(rows):,}", icon=":material/lock_open:"),
+                st.popover(
+                    f"Release all {len(rows):,}",
+                    icon=":material/lock_open:",
+                    **allowed.lock("data"),
+                ),
                 st.form("held-release", border=False),
             ):
                 sure = st.checkbox(
@@ -94,14 +103,26 @@ def show(name: str) -> None:
                     st.caption("Tick the box first.")
 
 
+def _note_look(name: str, row: int, key: str) -> None:
+    """Who makes a held-back picture clear has looked at it: that is listed."""
+    if st.session_state.get(key):
+        ws = state.workspace()
+        words = f"dataset {ws.entry(name)['id']}: held-back row {row} shown"
+        # a picture whose showing cannot be listed stays blurred
+        st.session_state[key] = False
+        state.attempt(ws.permit, "data", words)
+        st.session_state[key] = ws.access.allows("data")
+
+
 def _tiles(data: Dataset, part: list[int], waiting: dict[int, str]) -> list[int]:
     """Pictures with a way to make each clear and a tick; gives the ticked rows."""
-    across, chosen = 6, []
+    across, chosen, may = 6, [], not allowed.why_not("data")
     for i in range(0, len(part), across):
         for row, cell in zip(part[i : i + across], st.columns(across)):
             with cell:
                 if render.is_drawable(data):
-                    clear = st.session_state.get(f"clear-{data.name}-{row}", False)
+                    key = f"clear-{data.name}-{row}"
+                    clear = may and st.session_state.get(key, False)
                     tile = thumbs(data, np.array([row]), 2 * TILE if clear else TILE)[0]
                     st.image(
                         tile if clear else blurred(tile),
@@ -110,8 +131,13 @@ def _tiles(data: Dataset, part: list[int], waiting: dict[int, str]) -> list[int]
                     )
                     st.toggle(
                         "Clear",
-                        key=f"clear-{data.name}-{row}",
-                        help=f"Show row {row} as it is: {text.label(waiting[row], 120)}",
+                        key=key,
+                        on_change=_note_look,
+                        args=(data.name, row, key),
+                        **allowed.lock(
+                            "data",
+                            help=f"Show row {row} as it is: {text.label(waiting[row], 120)}",
+                        ),
                     )
                 if st.checkbox(
                     f"row {row}", key=f"held-{data.name}-{row}", help=text.label(waiting[row], 200)

@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.panels import privacy
 from core.data.identifying import describe_entries
 from core.imaging import render
@@ -113,7 +114,8 @@ def accept(entries: list[dict[str, str]], seen: dict[str, Any], key: str) -> dic
             key=f"known-{key}-{stamp}",
         )
     names(seen)
-    author = st.text_input(
+    author = allowed.author(
+        st,
         "Your name",
         notes.load_author(state.workspace()),
         max_chars=60,
@@ -124,7 +126,7 @@ def accept(entries: list[dict[str, str]], seen: dict[str, Any], key: str) -> dic
     if not known:
         return None
     return {
-        "by": author or "",
+        "by": author,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "list": entries,
         "looked": describe_cost(seen["cost"]) if "cost" in seen else seen.get("slow", ""),

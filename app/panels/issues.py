@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.panels.gallery import thumbs
 from core.data import checks
 from core.data.checks import Finding
@@ -127,7 +128,7 @@ def _issue(data: Dataset, found: Finding) -> None:
                     args=(found,),
                     help="All of them, larger. They become the selection as well.",
                 )
-                with st.popover("Exclude", icon=":material/block:"):
+                with st.popover("Exclude", icon=":material/block:", **allowed.lock("annotate")):
                     _exclude(data, found, rows)
             if found.fix:
                 st.button(
@@ -136,13 +137,14 @@ def _issue(data: Dataset, found: Finding) -> None:
                     icon=":material/build:",
                     on_click=press,
                     args=(lambda: review.fix_split(state.workspace(), data.name, found.kind),),
-                    help=(
-                        "Each patient goes wholly to the part that has most of its cases. The files"
-                        " stay as they are."
+                    **allowed.lock(
+                        "annotate",
+                        help="Each patient goes wholly to the part that has most of its cases. The"
+                        " files stay as they are.",
                     ),
                 )
             with (
-                st.popover("Ignore", icon=":material/visibility_off:"),
+                st.popover("Ignore", icon=":material/visibility_off:", **allowed.lock("annotate")),
                 st.form(f"ignore-{found.kind}", border=False),
             ):
                 why = st.text_input("Why it is no problem", max_chars=200)
@@ -199,8 +201,10 @@ def _few(data: Dataset, found: Finding, rows: np.ndarray) -> None:
                         state.workspace(), data.name, np.array([row]), note, "looked at", found.kind
                     ),
                 ),
-                help=(
-                    f"Give row {row} the label “{text.label(note)}”, which most cases like it have."
+                **allowed.lock(
+                    "annotate",
+                    help=f"Give row {row} the label “{text.label(note)}”, which most cases like it"
+                    " have.",
                 ),
             )
         elif note is not None:
@@ -344,6 +348,7 @@ def _said(data: Dataset) -> None:
     st.button(
         "Undo",
         key="undo-now",
+        **allowed.lock("annotate"),
         on_click=_undo,
         args=(data.name, [d.id for d in made]),
         icon=":material/undo:",
@@ -358,8 +363,9 @@ def _undo(name: str, ids: list[str]) -> None:
 
 def _decision(data: Dataset, d: decisions.Decision) -> None:
     left, right = st.columns([3, 1], vertical_alignment="center")
+    by = f", {text.label(d.author, 60)}" if d.author else ""
     left.markdown(
-        f"{said_of(d)}  \n:small[{time.strftime('%d %b %Y %H:%M', time.localtime(d.when))}]"
+        f"{said_of(d)}  \n:small[{time.strftime('%d %b %Y %H:%M', time.localtime(d.when))}{by}]"
     )
     right.button(
         "Undo",
@@ -367,5 +373,5 @@ def _decision(data: Dataset, d: decisions.Decision) -> None:
         on_click=_undo,
         args=(data.name, [d.id]),
         width="stretch",
-        help="Take this decision back.",
+        **allowed.lock(review.act_to_undo(d), help="Take this decision back."),
     )

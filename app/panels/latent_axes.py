@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.components import download
 from app.panels import axis_names, traversal_bench
 from app.panels.traversal_bench import axis_help, axis_name, axis_reach
 from app.pin import pin_button
@@ -110,7 +111,8 @@ def pin(path: Traversal, context: Context, key: str) -> None:
             f"path-{key}",
         )
         if render.is_drawable(context.data):
-            st.download_button(
+            download.button(
+                st,
                 "Take as GIF",
                 lambda: render.encode_gif(
                     [traverse.draw_generated(f, context, 256) for f in path.frames]
@@ -119,6 +121,7 @@ def pin(path: Traversal, context: Context, key: str) -> None:
                 "image/gif",
                 icon=":material/download:",
                 key=f"gif-{key}-{context.job.id}",
+                what=f"run {context.job.id}: a path",
             )
 
 

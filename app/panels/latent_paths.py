@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import progress, state, text
+from app.components import download
 from app.panels import map as map_panel
 from app.panels.latent_axes import pin
 from app.panels.traversal_bench import axis_name
@@ -120,13 +121,15 @@ def _draw_plane(
     )
     with st.container(horizontal=True):
         pin_button(lambda: png, context, "A plane of pictures (made by the model)", "plane")
-        st.download_button(
+        download.button(
+            st,
             "Take as PNG",
             png,
             "plane.png",
             "image/png",
             icon=":material/download:",
             key=context.key("plane-png"),
+            what=f"run {context.job.id}: a plane",
         )
 
 

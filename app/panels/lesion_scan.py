@@ -12,6 +12,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.panels import painted_region
 from app.state import Context
 from core.artifacts import AnomalyMaps, Lesions
@@ -287,7 +288,7 @@ def _ask_region(artifact: Lesions, line: Line, scan: Scan | None, context: Conte
         args=(context, name, rows, ends_, painted),
         width="stretch",
         type="primary",
-        disabled=painted is not None and not painted.any(),
+        **allowed.lock("annotate", painted is not None and not painted.any()),
     )
     return Asked(() if painted is not None and not painted.any() else tuple(box), painted)
 
@@ -335,6 +336,7 @@ def _list_regions(line: Line, scan: Scan | None, context: Context) -> None:
             key=context.key(f"lesions-region-back-{id}"),
             on_click=state.attempt,
             args=(left_out.take_in, context.ws, context.job.id, id),
+            **allowed.lock("annotate"),
             width="stretch",
         )
     others = sum(not here & set(one["rows"]) for one in regions.values())

@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app import sets, state, text
+from app.components import download
 from app.components import latent_map as component
 from app.panels import more_like, set_difference
 from app.panels.gallery import gallery
@@ -311,7 +312,8 @@ def _table(context: Context, key: str) -> None:
     st.dataframe(frame, hide_index=True, width="stretch", height=300)
     if len(rows) > LINES:
         st.caption(f"The first {LINES:,} of {len(rows):,} cases; the export has all of them.")
-    st.download_button(
+    download.button(
+        st,
         "Export as CSV",
         # made when it is asked for
         lambda: safe_csv(row_table(context.ws, context.data, context.job, rows)),
@@ -320,6 +322,7 @@ def _table(context: Context, key: str) -> None:
         key=f"{key}-csv",
         icon=":material/download:",
         help=f"With the original file names. {SAFE}",
+        what=f"run {context.job.id}: {len(rows)} cases",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import progress, state, text
+from app.components import allowed
 from app.state import Context
 from core.artifacts import Embedding, Map
 from core.errors import UserError
@@ -142,9 +143,10 @@ def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], s
             key="map-later",
             on_click=_add_later,
             args=(spec, context, seed),
-            help=(
-                "They came into use after this map was drawn. Each gets a place near the cases it"
-                " resembles; nothing that is on the map moves."
+            **allowed.lock(
+                "compute",
+                help="They came into use after this map was drawn. Each gets a place near the"
+                " cases it resembles; nothing that is on the map moves.",
             ),
         )
     else:

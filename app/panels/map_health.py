@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import progress
+from app.components import allowed
 from app.panels import health_badges
 from app.state import Context
 from core.artifacts import Grid, Metrics
@@ -32,7 +33,12 @@ def show(context: Context, spec: dict[str, Any], how: str) -> None:
             " little noise is added, and other ways are set beside, over"
             f" {len(asked['rows'])} cases."
         )
-        if press.button(STARTS, icon=":material/health_and_safety:", width="stretch"):
+        if press.button(
+            STARTS,
+            icon=":material/health_and_safety:",
+            width="stretch",
+            **allowed.lock("compute"),
+        ):
             progress.submit_derived("explain", asked, context, again=True)
             st.rerun()
         if job is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from app import navigation, progress, state, text
+from app.components import allowed
 from app.panels import map_choice
 from core.data.dataset import Dataset
 from core.data.normal import keep_normal_only
@@ -152,7 +153,10 @@ def _button(
         key=f"{key}-{token}",
         type="primary" if main else "secondary",
         icon=f":material/{QUESTIONS[goal][1]}:",
-        help=f"{'Trains' if kind.takes.trains else 'Runs'}: {kind.title}, preset “fast”",
+        **allowed.lock(
+            "train",
+            help=f"{'Trains' if kind.takes.trains else 'Runs'}: {kind.title}, preset “fast”",
+        ),
         width="stretch",
     ):
         return

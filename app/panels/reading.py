@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.panels import heat, model_answer, reading_aids, reading_queue, texts, viewer
 from app.state import Context
 from core.imaging import render
@@ -36,10 +37,12 @@ def show(context: Context) -> None:
     if not len(cases):
         st.info("No case waits in this order. Choose other cases or another order.")
         return
-    reader = str(state.value("reader", "") or "").strip()
+    reader = context.ws.access.person or str(state.value("reader", "") or "").strip()
     made = readings.list_readings(context.ws, context.data.name)
     mine = (
-        readings.latest_readings(made, readings.check_reader(reader), context.job.id)
+        readings.latest_readings(
+            made, context.ws.access.person or readings.check_reader(reader), context.job.id
+        )
         if reader
         else {}
     )
@@ -68,16 +71,19 @@ def _choices(context: Context) -> str:
     cells = st.container(key="controls-reading").columns(
         [1.4, 2, 2, 1.8, 1.2], vertical_alignment="bottom"
     )
-    state.kept("reader", "")
-    cells[0].text_input(
-        "Reader",
-        key="w-reader",
-        on_change=state.keep,
-        args=("reader",),
-        max_chars=readings.NAME,
-        placeholder="name or initials",
-        help="Kept with each of your answers, on this machine only.",
-    )
+    if context.ws.access.person:
+        allowed.author(cells[0], "Reader", "")
+    else:
+        state.kept("reader", "")
+        cells[0].text_input(
+            "Reader",
+            key="w-reader",
+            on_change=state.keep,
+            args=("reader",),
+            max_chars=readings.NAME,
+            placeholder="name or initials",
+            help="Kept with each of your answers, on this machine only.",
+        )
     for cell, key, words, options, help_ in (
         (cells[1], "reading-set", "Cases", list(sets), "Which cases wait to be read."),
         (cells[2], "reading-order", "Order", orders, reading_queue.describe(orders)),
@@ -228,7 +234,11 @@ def _answers(
             on_click=state.attempt,
             args=(readings.undo_reading, context.ws, context.data.name, reading.id),
             width="stretch",
-            help="Takes back your agreement, or your answer. That it was given stays on record.",
+            **allowed.lock(
+                "annotate",
+                help="Takes back your agreement, or your answer. That it was given stays on"
+                " record.",
+            ),
         )
         return
     st.markdown("**What do you see?**")
@@ -246,7 +256,7 @@ def _answers(
             shortcut=str(i % 10),
             on_click=_answer,
             args=(context, row, reader, word, mode),
-            disabled=not reader,
+            **allowed.lock("annotate", not reader),
             width="stretch",
         )
 
@@ -318,4 +328,5 @@ def _verdict(context: Context, reading: Reading) -> None:
                     verdict,
                     note,
                 ),
+                **allowed.lock("annotate"),
             )

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from app import navigation, state, text
+from app.components import allowed, download
 from app.panels.gallery import thumbs
 from app.panels.inspector import nearest
 from app.state import Context
@@ -112,13 +113,15 @@ def summary(
             height=38 + 35 * min(len(frame), 6),
             width="stretch",
         )
-        st.download_button(
+        download.button(
+            st,
             "All readings as CSV",
             lambda: safe_csv(frame),
             "readings.csv",
             "text/csv",
             key=context.key("readings-csv"),
             help=f"With times in UTC. {SAFE}",
+            what=f"run {context.job.id}: all readings of its data",
         )
         _relabel(context, own, reader)
 
@@ -175,7 +178,10 @@ def _relabel(context: Context, own: list[Reading], reader: str) -> None:
                 "reading room",
             ),
             icon=":material/label:",
-            help="Your answer becomes the label from now on. The stored file stays as it is.",
+            **allowed.lock(
+                "annotate",
+                help="Your answer becomes the label from now on. The stored file stays as it is.",
+            ),
         )
     for d in reversed(decided[-5:]):
         left, right = st.columns([5, 1], vertical_alignment="center")
@@ -188,6 +194,7 @@ def _relabel(context: Context, own: list[Reading], reader: str) -> None:
             key=f"reading-undo-{d.id}",
             on_click=state.attempt,
             args=(review.undo, context.ws, data.name, d.id),
+            **allowed.lock("annotate"),
             width="stretch",
         )
     if decided and context.job.kind == "train":
@@ -197,7 +204,10 @@ def _relabel(context: Context, own: list[Reading], reader: str) -> None:
             key=f"retrain-{token}",
             type="primary",
             icon=":material/model_training:",
-            help="The same method, parameters and seed; Compare then shows what changed.",
+            **allowed.lock(
+                "train",
+                help="The same method, parameters and seed; Compare then shows what changed.",
+            ),
         ):
             job = state.attempt(
                 queue.train,

@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import navigation, progress, state, text
+from app.components import allowed
 from app.panels import results
 from app.views.metrics import table
 from core import limits
@@ -17,7 +18,7 @@ from core.artifacts import Metrics
 from core.jobs import queue
 from core.registry import method_class
 from core.workspace import notes
-from core.workspace.catalogue import Job
+from core.workspace.catalogue import Job, act_on
 
 
 def listing() -> list[Job]:
@@ -105,9 +106,10 @@ def one(job: Job) -> None:
             width="stretch",
             on_click=_again,
             args=(job, token),
+            **allowed.lock("train"),
         )
     if job.ended:
-        with next(cells).popover("Delete", width="stretch"):
+        with next(cells).popover("Delete", width="stretch", **allowed.lock(act_on(job))):
             st.markdown("Deletes this run with its maps and explanations.")
             st.button(
                 "Delete it",
@@ -126,7 +128,9 @@ def one(job: Job) -> None:
             placeholder=_title(job.method),
             on_change=_name,
             args=(job.id, key),
-            help="What this run is called everywhere; empty: its method.",
+            **allowed.lock(
+                "annotate", help="What this run is called everywhere; empty: its method."
+            ),
             width=420,
         )
     log = ws.folder(job.id) / "log.txt"
@@ -152,7 +156,7 @@ def _resume(job: Job, cells: Iterator[DeltaGenerator]) -> None:
             "Resume",
             width="stretch",
             key=f"resume-{job.id}",
-            help="Goes on from its last checkpoint.",
+            **allowed.lock(act_on(job), help="Goes on from its last checkpoint."),
             on_click=state.attempt,
             args=(queue.resume, ws, job.id),
         )
@@ -160,7 +164,9 @@ def _resume(job: Job, cells: Iterator[DeltaGenerator]) -> None:
         "Start from scratch",
         width="stretch",
         key=f"scratch-{job.id}",
-        help="Begins again from the start; what it has learned so far is let go.",
+        **allowed.lock(
+            act_on(job), help="Begins again from the start; what it has learned so far is let go."
+        ),
         on_click=state.attempt,
         args=(queue.resume, ws, job.id, True),
     )

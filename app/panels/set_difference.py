@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import sets, state, text
+from app.components import download
 from app.panels.gallery import thumbs
 from app.panels.paired_chart import paired_chart
 from app.state import Context
@@ -231,7 +232,8 @@ def _export(
     )
     with st.expander(f"All {len(table):,} comparisons as a table"):
         st.dataframe(table, hide_index=True, width="stretch")
-    st.download_button(
+    download.button(
+        st,
         "Export as CSV",
         safe_csv(table),
         "a-against-b.csv",
@@ -239,4 +241,5 @@ def _export(
         key=f"{key}-ab-csv",
         icon=":material/download:",
         help=SAFE,
+        what=f"run {context.job.id}: differences of two sets",
     )

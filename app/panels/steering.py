@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app import progress, state, text
+from app.components import allowed
 from app.pin import pin_button
 from app.state import Context
 from app.views import steering as view
@@ -57,8 +58,11 @@ def show(context: Context, row: int) -> None:
             icon=":material/science:",
             on_click=_start,
             args=(spec, context),
-            help=f"Beside {CONTROLS} other features and {CONTROLS} random directions, in held-out"
-            " cases.",
+            **allowed.lock(
+                "compute",
+                help=f"Beside {CONTROLS} other features and {CONTROLS} random directions, in"
+                " held-out cases.",
+            ),
         )
     elif not job.ended:
         progress.live(job.id, key="steer-job")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state, text
+from app.components import allowed, download
 from core.report import html, script, story
 from core.report.story_pdf import story_pdf
 
@@ -93,7 +94,11 @@ def edit(pins: list[story.Pin]) -> None:
             )
             with middle:
                 caption = st.text_input(
-                    "Caption", pin.caption, key=f"caption-{pin.id}", max_chars=300
+                    "Caption",
+                    pin.caption,
+                    key=f"caption-{pin.id}",
+                    max_chars=300,
+                    **allowed.lock("annotate"),
                 )
                 notes = st.text_area(
                     "Notes for the speaker",
@@ -101,26 +106,27 @@ def edit(pins: list[story.Pin]) -> None:
                     key=f"notes-{pin.id}",
                     height=68,
                     max_chars=2000,
+                    **allowed.lock("annotate"),
                 )
                 if caption != pin.caption or notes != pin.notes:
-                    story.change_pin(ws, pin.id, caption, notes)
+                    state.attempt(story.change_pin, ws, pin.id, caption, notes)
                 st.caption(text.label(pin.stamp, 300))
                 _outdated(pin)
             right.button(
                 "Up",
                 key=f"up-{pin.id}",
-                on_click=story.move_pin,
-                args=(ws, pin.id, -1),
-                disabled=i == 0,
+                on_click=state.attempt,
+                args=(story.move_pin, ws, pin.id, -1),
+                **allowed.lock("annotate", i == 0),
                 width="stretch",
                 icon=":material/arrow_upward:",
             )
             right.button(
                 "Down",
                 key=f"down-{pin.id}",
-                on_click=story.move_pin,
-                args=(ws, pin.id, 1),
-                disabled=i == len(pins) - 1,
+                on_click=state.attempt,
+                args=(story.move_pin, ws, pin.id, 1),
+                **allowed.lock("annotate", i == len(pins) - 1),
                 width="stretch",
                 icon=":material/arrow_downward:",
             )
@@ -131,20 +137,24 @@ def edit(pins: list[story.Pin]) -> None:
                 args=(pin.id,),
                 width="stretch",
                 icon=":material/delete:",
+                **allowed.lock("annotate"),
             )
 
 
 def _remove(id: str) -> None:
-    st.session_state["removed-pin"] = story.remove_pin(state.workspace(), id)
+    gone = state.attempt(story.remove_pin, state.workspace(), id)
+    st.session_state["removed-pin"] = gone
 
 
 def undo() -> None:
     """Bring the last removed pin back."""
     gone = st.session_state.get("removed-pin")
     if gone is not None and st.button(
-        f"Bring back “{text.label(gone.caption, 40)}”", icon=":material/undo:"
+        f"Bring back “{text.label(gone.caption, 40)}”",
+        icon=":material/undo:",
+        **allowed.lock("annotate"),
     ):
-        story.restore_pin(state.workspace(), gone)
+        state.attempt(story.restore_pin, state.workspace(), gone)
         st.session_state["removed-pin"] = None
         st.rerun()
 
@@ -152,51 +162,64 @@ def undo() -> None:
 def downloads(pins: list[story.Pin]) -> None:
     """The story and the open run's report as single files."""
     left, pdf, right, again = st.columns(4)
-    if pins:
+    # for what is made when it is asked for, which is not in this script's thread
+    ws = state.workspace()
+    if pins and not allowed.refuse("export"):
         made = state.attempt(html.story_html, state.workspace())
         if made:
-            left.download_button(
+            download.button(
+                left,
                 "Story as one file",
                 made,
                 "lightbox-story.html",
                 "text/html",
                 icon=":material/download:",
                 width="stretch",
+                what=f"story of {len(pins)} views",
             )
         # drawn when it is asked for
-        pdf.download_button(
+        download.button(
+            pdf,
             "Story as PDF",
-            lambda: story_pdf(state.workspace()),
+            lambda: story_pdf(ws),
             "lightbox-story.pdf",
             "application/pdf",
             icon=":material/picture_as_pdf:",
             width="stretch",
+            what=f"story of {len(pins)} views",
         )
     job = state.run()
     if job is None or job.status != "done":
         return
     if job.kind == "train":
-        again.download_button(
+        download.button(
+            again,
             "Script of the open run",
-            lambda: script.write_script(state.workspace(), job.id),
+            lambda: script.write_script(ws, job.id),
             f"lightbox-run-{job.id[:6]}.py",
             "text/x-python",
             icon=":material/terminal:",
             width="stretch",
+            what=f"script of run {job.id}",
             help="Makes the run again on the same data and compares every figure with what it was.",
         )
     key = f"report-{job.id}-{state.workspace().data_hash(job.dataset)}"
     if key in st.session_state:
-        right.download_button(
+        download.button(
+            right,
             "Report of the open run",
             st.session_state[key],
             f"lightbox-report-{job.id[:6]}.html",
             "text/html",
             icon=":material/download:",
             width="stretch",
+            what=f"run {job.id}: report",
         )
     elif right.button(
-        "Prepare the report of the open run", width="stretch", icon=":material/description:"
+        "Prepare the report of the open run",
+        width="stretch",
+        icon=":material/description:",
+        **allowed.lock("export"),
     ):
         with st.spinner("Drawing every figure"):
             made = state.attempt(html.report_html, state.workspace(), [job.id])

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.panels import operating_point, threshold_rules
 from app.panels.threshold import has_known_truth, known, threshold_of, whose_threshold
 from app.state import Context
@@ -228,7 +229,8 @@ def _keep(
 ) -> None:
     """The form that keeps the threshold, with who chose it and why."""
     left, middle, right = st.columns([1.2, 2, 1.3], vertical_alignment="bottom")
-    left.text_input(
+    allowed.author(
+        left,
         "Your name",
         notes.load_author(context.ws),
         key=context.key("author"),
@@ -247,6 +249,7 @@ def _keep(
         key=context.key("keep-threshold"),
         on_click=_kept,
         args=(context, at, on, prevalence, ratio),
+        **allowed.lock("annotate"),
         width="stretch",
     )
     given = notes.load_threshold(context.ws, context.job.id)
@@ -265,8 +268,11 @@ def _kept(
 ) -> None:
     """Keep the threshold before the page is drawn again, so that all of it tells of the new one."""
     author, reason = (str(st.session_state[context.key(k)]) for k in ("author", "reason"))
-    notes.set_threshold(context.ws, context.job.id, at, reason, on, author, prevalence, ratio)
-    st.toast("Threshold kept for this run.")
+    before = notes.load_threshold(context.ws, context.job.id)
+    given = (at, reason, on, author, prevalence, ratio)
+    state.attempt(notes.set_threshold, context.ws, context.job.id, *given)
+    if notes.load_threshold(context.ws, context.job.id) != before:
+        st.toast("Threshold kept for this run.")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import form, navigation, progress, state, text
+from app.components import allowed
 from app.panels import apply, method_choice, run_list
 from app.panels import cases as _cases
 from app.panels.gallery import score_of
@@ -36,6 +37,8 @@ def start(kind: type[Method], data: Dataset) -> None:
             + text.explain(text.label(found["tables"][0]["verdict"], 300))
         )
     ws = state.workspace()
+    if allowed.refuse("train"):
+        return
     times = {}
     presets = {name: preset(kind, name, cases(kind, data)) for name in kind.presets}
     for name, values in presets.items():

@@ -11,12 +11,12 @@ from typing import Any
 import streamlit as st
 
 from app import progress, state, text
+from app.components import allowed
 from app.navigation import page
 from app.panels import column_roles, import_preview, limits_note
 from app.panels import folders as _folders
 from core import limits
 from core.data.readers.files import cut_suffix
-from core.io.files import remove
 from core.jobs import queue, reconciling
 from core.jobs.import_preview import list_entries
 from core.workspace import notes, uploads
@@ -47,6 +47,8 @@ def upload() -> None:
     """Imports at work; then drop or choose, look at the first lines, say what is what, import."""
     for job in _open():
         _importing(job)
+    if allowed.refuse("data"):
+        return
     waiting: uploads.Upload | None = st.session_state.get("upload")
     if waiting is not None and not waiting.path.exists():  # imported, or taken away meanwhile
         waiting = st.session_state["upload"] = None
@@ -298,7 +300,6 @@ def _form(
         disabled=wrong is not None or options["accepted"] is None,
         help=None if options["accepted"] else "Tick the box above first.",
     ):
-        notes.save_author(state.workspace(), options["accepted"]["by"])
         job = state.attempt(
             queue.import_data,
             state.workspace(),
@@ -309,6 +310,7 @@ def _form(
             token,
         )
         if job is not None:
+            notes.save_author(state.workspace(), options["accepted"]["by"])
             state.pressed("import")
             import_preview.forget()
             st.session_state["upload"] = None
@@ -355,7 +357,7 @@ def _asked(
 
 def _forget(waiting: uploads.Upload) -> None:
     import_preview.forget()
-    remove(waiting.folder)
+    state.attempt(uploads.remove_upload, state.workspace(), waiting)
     st.session_state["upload"] = None
 
 
@@ -398,7 +400,7 @@ def _importing(job: Job) -> None:
                 key=f"resume-{job.id}",
                 type="primary",
                 width="stretch",
-                help="What was stored already is not read again.",
+                **allowed.lock("data", help="What was stored already is not read again."),
                 on_click=_go_on,
                 args=(job.id,),
             )
@@ -408,6 +410,7 @@ def _importing(job: Job) -> None:
             width="stretch",
             on_click=state.attempt,
             args=(queue.discard_import, ws, job.id),
+            **allowed.lock("data"),
         )
 
 

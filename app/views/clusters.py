@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.panels.gallery import thumbs
 from app.state import Context
 from core.artifacts import Clusters, Embedding
@@ -97,7 +98,7 @@ def _show_cluster(
             )
             if j >= 0:
                 with (
-                    st.popover("Rename", width="stretch"),
+                    st.popover("Rename", width="stretch", **allowed.lock("annotate")),
                     st.form(context.key(f"rename-{artifact.slug}-{j}"), border=False),
                 ):
                     given = st.text_input("New name", text.plain(name), max_chars=60)

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.state import Context
 from core.artifacts import Definitions, Model
 from core.artifacts.definitions import split_definitions
@@ -191,7 +192,7 @@ def _offer_saved(saved: dict[str, list[str]], key: str, name: str) -> None:
 def _offer_saving(context: Context, texts: list[str], key: str, name: str) -> None:
     """Draw a field for a name, under which the definitions of the box are kept."""
     with (
-        st.popover(f"Save {name}", icon=":material/bookmark:"),
+        st.popover(f"Save {name}", icon=":material/bookmark:", **allowed.lock("annotate")),
         st.form(f"save-{key}", border=False),
     ):
         called = st.text_input("Name", max_chars=60)

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.navigation import page
 from app.panels.gallery import strip
 from app.state import Context
@@ -106,7 +107,10 @@ def _feature(artifact: Embedding, context: Context, j: int, often: float) -> Non
             help=f"Select the {len(on):,} cases in which it is on",
         )
         if buttons[1].button(
-            "Colour", key=context.key(f"f-colour-{j}"), width="stretch", help="Colour the map by it"
+            "Colour",
+            key=context.key(f"f-colour-{j}"),
+            width="stretch",
+            **allowed.lock("annotate", help="Colour the map by it"),
         ):
             notes.colour_by_feature(context.ws, run, artifact.slug, j)
             state.set_value("colour", name)

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
+from app.components import download
 from app.state import Context
 from core.artifacts import Grid
 from core.export import SAFE, safe_csv
@@ -94,7 +95,8 @@ def show(artifact: Grid, context: Context) -> None:
     frame.insert(
         0, artifact.y_title or "row", [text.plain(v) for v in artifact.y], allow_duplicates=True
     )
-    st.download_button(
+    download.button(
+        st,
         "Values as CSV",
         lambda: safe_csv(frame),
         f"{artifact.slug}.csv",
@@ -102,6 +104,7 @@ def show(artifact: Grid, context: Context) -> None:
         key=context.key(f"csv-{artifact.slug}"),
         icon=":material/download:",
         help=SAFE,
+        what=f"run {context.job.id}: values",
     )
     if artifact.paths:
         _paths(artifact, context)

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.panels import case_stages, lesion_scan
 from app.state import Context
 from core.artifacts import AnomalyMaps, Images, Lesions
@@ -152,7 +153,7 @@ def _decide(line: Line, now: str, context: Context) -> None:
                 line["number"],
                 value,
             ),
-            disabled=now in done,
+            **allowed.lock("annotate", now in done),
             width="stretch",
         )
 

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import text
+from app.components import download
 from app.state import Context
 from core.artifacts import Metric, Metrics
 from core.artifacts.tables import KINDS
@@ -40,7 +41,8 @@ def show(artifact: Metrics, context: Context) -> None:
             st.caption("Hollow: no interval; the note in the table says why.")
     _sweeps(metrics, artifact.slug, context)
     st.dataframe(table(artifact), hide_index=True, width="stretch")
-    st.download_button(
+    download.button(
+        st,
         "Figures as CSV",
         lambda: safe_csv(pd.DataFrame(artifact.table)),
         f"{artifact.slug}.csv",
@@ -48,6 +50,7 @@ def show(artifact: Metrics, context: Context) -> None:
         key=context.key(f"csv-{artifact.slug}"),
         icon=":material/download:",
         help=SAFE,
+        what=f"run {context.job.id}: figures",
     )
     with st.expander("What do these mean?"):
         about = load_card(context.job.method)

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
+from app.components import allowed, download
 from app.state import Context
 from core.artifacts import Metrics, Model
 from core.cards import load_card
@@ -69,7 +70,7 @@ def _fill_in(context: Context, stated: dict[str, dict[str, Any]]) -> None:
     from app import state
 
     with (
-        st.popover("State what only you know", icon=":material/edit:"),
+        st.popover("State what only you know", icon=":material/edit:", **allowed.lock("annotate")),
         st.form(context.key("model-facts"), border=False),
     ):
         given = {
@@ -82,7 +83,7 @@ def _fill_in(context: Context, stated: dict[str, dict[str, Any]]) -> None:
             )
             for about, question in notes.MODEL_FACTS.items()
         }
-        author = st.text_input("Your name", notes.load_author(context.ws), max_chars=60)
+        author = allowed.author(st, "Your name", notes.load_author(context.ws), max_chars=60)
         if st.form_submit_button("Save"):
             before = {k: v["words"] for k, v in stated.items()}
             changed = {
@@ -90,9 +91,7 @@ def _fill_in(context: Context, stated: dict[str, dict[str, Any]]) -> None:
                 for about, words in given.items()
                 if " ".join((words or "").split()) != before.get(about, "")
             }
-            state.attempt(
-                notes.state_model_facts, context.ws, context.job.id, changed, author or ""
-            )
+            state.attempt(notes.state_model_facts, context.ws, context.job.id, changed, author)
             st.rerun()
 
 
@@ -146,7 +145,8 @@ def _origin(artifact: Model, context: Context) -> None:
         f" {text.label(made.device)} · version {text.label(made.version)}"
     )
     if artifact.receipt:
-        st.download_button(
+        download.button(
+            st,
             "Receipt",
             json.dumps(artifact.receipt, indent=1),
             "receipt.json",
@@ -157,6 +157,7 @@ def _origin(artifact: Model, context: Context) -> None:
                 "What was done to this model, on which cases, with which result. It is no proof"
                 " and no certificate."
             ),
+            what=f"run {made.run}: receipt",
         )
 
 

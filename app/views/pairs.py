@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.components import allowed, download
 from app.panels import prompt_builder
 from app.panels.gallery import thumbs
 from app.state import Context
@@ -47,7 +48,8 @@ def show(artifact: Pairs, context: Context) -> None:
 
 def _author(context: Context) -> str:
     """The field for the name that decisions are kept with."""
-    return st.text_input(
+    return allowed.author(
+        st,
         "Your name",
         notes.load_author(context.ws),
         key=context.key("pairs-author"),
@@ -149,6 +151,7 @@ def _pair(artifact: Pairs, k: int, decided: Decided, author: str, context: Conte
             key=context.key(f"pairs-{word}-{k}"),
             on_click=state.attempt,
             args=(notes.decide_pairs, ws, run, [k], value, author),
+            **allowed.lock("annotate"),
             width="stretch",
         )
     key = context.key("pairs-looked")
@@ -226,12 +229,16 @@ def _use(
         key=context.key("pairs-reject-all"),
         on_click=state.attempt,
         args=(notes.decide_pairs, context.ws, context.job.id, open_, False, author),
-        disabled=not open_,
         width="stretch",
-        help="All pages of what the filters show. Approving is done one by one.",
+        **allowed.lock(
+            "annotate",
+            not open_,
+            "All pages of what the filters show. Approving is done one by one.",
+        ),
     )
     approved = sum(v["approved"] for v in decided.values())
-    right.download_button(
+    download.button(
+        right,
         f"{approved} approved as ZIP",
         lambda: zip_approved(artifact, context.data, decided, context.job.id),
         f"GENERATED-{context.data.name}-{context.job.id}.zip",
@@ -242,6 +249,7 @@ def _use(
         width="stretch",
         help=f"PNG files such as {name_of(0)}, their masks, and a table of who approved them."
         " Train on them, never validate or test on them.",
+        what=f"run {context.job.id}: {approved} generated pictures",
     )
 
 

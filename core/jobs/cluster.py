@@ -276,7 +276,7 @@ def connect(engine: str) -> Any:
     address = find_address() if engine == AUTO else engine.removeprefix("ray://")
     _reach(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if not client and address.rpartition(":")[0] in ("127.0.0.1", "localhost", "0.0.0.0"):
+    if not client and address.rpartition(":")[0] in ("127.0.0.1", "localhost"):
         os.environ.setdefault(HOLD, "0")  # else Ray looks for it on this machine's other address
     import ray
 

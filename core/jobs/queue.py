@@ -31,7 +31,7 @@ from core.settings import Settings
 from core.training.compatibility import why_not, why_not_chosen, why_not_on
 from core.training.fit import key_of
 from core.workspace import decisions, notes, records, review
-from core.workspace.catalogue import Job
+from core.workspace.catalogue import Job, act_on
 from core.workspace.import_request import REQUEST, write_request
 from core.workspace.workspace import Workspace
 
@@ -67,6 +67,8 @@ def train(
     UserError when the method is unknown, the data or the earlier run does not fit, or a parameter
     is out of its bounds.
     """
+    id = _new_id()
+    ws.permit("train", f"run {id}: {_method_word(method)} on dataset {ws.entry(dataset)['id']}")
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
     kind = method_class(method)
@@ -135,7 +137,7 @@ def train(
         return _submit(
             ws,
             Job(
-                id=_new_id(),
+                id=id,
                 kind="train",
                 dataset=ws.entry(dataset)["id"],
                 method=method,
@@ -157,6 +159,10 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
     The result is a run of its own on that dataset. UserError when the run is not done or was
     itself applied, its method describes only its own data, or the data does not fit.
     """
+    id = _new_id()
+    ws.permit(
+        "train", f"run {id}: run {ws.job(run).id} applied to dataset {ws.entry(dataset)['id']}"
+    )
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
     base, entry = finished_run(ws, run, "applied"), ws.entry(dataset)
@@ -173,7 +179,7 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
         return _submit(
             ws,
             Job(
-                id=_new_id(),
+                id=id,
                 kind="apply",
                 dataset=entry["id"],
                 method=base.method,
@@ -209,15 +215,19 @@ def import_data(
     once.
 
     UserError when there is nothing at `path` or the name is taken; what is inside is looked at by
-    the job.
+    the job. Who is signed in is who accepted the data, whatever the options say.
     """
+    id = _new_id()
+    ws.permit("data", f"import {id}")
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
     if not Path(path).exists():
         raise UserError(f"There is no file or folder {Path(path).name}.")
     if name is not None:
         name = ws.free(name)
-    job = Job(id=_new_id(), kind="import", dataset="", label=name or "", token=token or None)
+    if ws.access.person and options and options.get("accepted"):
+        options = options | {"accepted": options["accepted"] | {"by": ws.access.person}}
+    job = Job(id=id, kind="import", dataset="", label=name or "", token=token or None)
     folder = make_folder(ws.folder(job.id), new=True)
     try:
         write_request(folder, Path(path).absolute(), name, options or {}, uploaded)
@@ -255,6 +265,7 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
     """Queue a map, explanation or measurement of a finished run, or give the job that made (or is
     making) exactly this before. UserError for the map of a run without coordinates.
     """
+    ws.permit("compute", f"{kind} of run {ws.job(run).id}")
     base = finished_run(ws, run, "looked at")
     _check_seed(seed)
     key = derived_key(ws, base, kind, spec, seed)
@@ -315,6 +326,11 @@ def finished_run(ws: Workspace, run: str, use: str) -> Job:
 def _check_seed(seed: int) -> None:
     if not 0 <= seed < 2**32:
         raise UserError(f"The seed must be a whole number from 0 to {2**32 - 1}, not {seed}.")
+
+
+def _method_word(method: str) -> str:
+    # whatever else was asked for names no method, and may name anything
+    return method if method_class(method) else "an unknown method"
 
 
 def _new_id() -> str:
@@ -402,6 +418,7 @@ def cancel(ws: Workspace, id: str) -> Job:
     """Ask a job to stop; it stops within two seconds, or is killed after ten. Cancelling what has
     ended changes nothing.
     """
+    ws.permit(act_on(ws.job(id)), f"{ws.job(id).kind} {ws.job(id).id}: cancelled")
     job = ws.job(id)
     if ws.catalogue.set_job(job.id, only_if="queued", status="cancelled", finished=time.time()):
         job = ws.job(job.id)
@@ -418,6 +435,7 @@ def resume(ws: Workspace, id: str, from_scratch: bool = False) -> Job:
 
     UserError when it is done, or would end where it has ended twice.
     """
+    ws.permit(act_on(ws.job(id)), f"{ws.job(id).kind} {ws.job(id).id}: resumed")
     reconcile(ws)
     job = ws.job(id)
     if job.status == "done":

@@ -111,7 +111,7 @@ def _handle_loss(ws: Workspace, job: Job) -> bool:
         return True
     if code is not None:
         return False
-    folder, points = ws.folder(job.id), list(ws.scalars(job.id))
+    folder, points = ws.folder(job.id), list(records.read_curves(ws.folder(job.id)))
     step = int(points[-1]["step"]) if points else 0
     attempts.add(folder, Attempt(LOST, job.phase, step, own=False))
     if [a.cause for a in attempts.load(folder)][-LOSSES:] == [LOST] * LOSSES:
@@ -147,7 +147,7 @@ def _handle_death(ws: Workspace, job: Job) -> bool:
     folder, code = ws.folder(job.id), engine.ending(job)
     if not code:
         return False
-    points = list(ws.scalars(job.id))
+    points = list(records.read_curves(ws.folder(job.id)))
     attempt = attempts.attempt_of_exit(code, job.phase, int(points[-1]["step"]) if points else 0)
     attempts.add(folder, attempt)
     if not attempt.own:

@@ -140,7 +140,7 @@ class Reporter:
         """Drop the points of an interrupted attempt from `step` on: they are learned, and written,
         again.
         """
-        kept = [p for p in self.ws.scalars(self.job.id) if p["step"] < step]
+        kept = [p for p in records.read_curves(self.ws.folder(self.job.id)) if p["step"] < step]
         write_bytes(self._curve, "".join(json.dumps(p) + "\n" for p in kept).encode())
 
     def share(self, done: float) -> None:

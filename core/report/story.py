@@ -65,6 +65,7 @@ def _write(ws: Workspace, story: list[Pin]) -> None:
 
 def add_pin(ws: Workspace, png: bytes, caption: str, facts: dict[str, Any]) -> Pin:
     """Freeze a picture at the end of the story. UserError when it is no PNG."""
+    ws.permit("annotate", "story: a view added")
     if png[:8] != b"\x89PNG\r\n\x1a\n":
         raise UserError("This view gave no picture to pin.")
     pin = Pin(
@@ -89,6 +90,7 @@ def change_pin(
     ws: Workspace, id: str, caption: str | None = None, notes: str | None = None
 ) -> None:
     """Reword a pin's caption or notes."""
+    ws.permit("annotate", f"story: pin {picture_path(ws, id).stem} reworded")
     new: dict[str, Any] = {
         k: v.strip()[:2000] for k, v in (("caption", caption), ("notes", notes)) if v is not None
     }
@@ -97,6 +99,7 @@ def change_pin(
 
 def move_pin(ws: Workspace, id: str, by: int) -> None:
     """Move a pin up (negative) or down; stops at the ends."""
+    ws.permit("annotate", f"story: pin {picture_path(ws, id).stem} moved")
     story = load_pins(ws)
     at = next((i for i, p in enumerate(story) if p.id == id), None)
     if at is not None:
@@ -107,6 +110,7 @@ def move_pin(ws: Workspace, id: str, by: int) -> None:
 
 def remove_pin(ws: Workspace, id: str) -> Pin | None:
     """Take a pin out; its picture is kept so that `restore_pin` can bring it back."""
+    ws.permit("annotate", f"story: pin {picture_path(ws, id).stem} removed")
     story = load_pins(ws)
     gone = next((p for p in story if p.id == id), None)
     _write(ws, [p for p in story if p.id != id])
@@ -115,5 +119,6 @@ def remove_pin(ws: Workspace, id: str) -> Pin | None:
 
 def restore_pin(ws: Workspace, pin: Pin) -> None:
     """Bring a removed pin back, at the end."""
+    ws.permit("annotate", f"story: pin {pin.id} brought back")
     if all(p.id != pin.id for p in load_pins(ws)):
         _write(ws, [*load_pins(ws), pin])

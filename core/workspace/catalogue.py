@@ -34,6 +34,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoneFree
 
 from core.errors import UserError
+from core.people.roles import Act
 from core.workspace.databases import Database, Lite, parse
 
 T = TypeVar("T")
@@ -149,6 +150,13 @@ class Job:
     def params(self) -> dict[str, Any]:
         """The method's parameters it was asked for with."""
         return self.spec.get("params", {})
+
+
+def act_on(job: Job) -> Act:
+    """Return what stopping, resuming or removing a job is, of what a role may do."""
+    if job.kind in DERIVED:
+        return "compute"
+    return "data" if job.kind == "import" else "train"
 
 
 # seconds for which a process that nobody waits for goes on asking a catalogue that another process

@@ -31,7 +31,8 @@ WORDS = {
 @dataclass(frozen=True)
 class Decision:
     """One decision of a person. `rows` are row ids; `finding` is the kind of finding it answers (""
-    = none); `value` is the part or label given.
+    = none); `value` is the part or label given; `author` is who was signed in, "" where nobody is
+    asked to.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Decision:
     finding: str = ""
     value: str = ""
     when: float = 0.0
+    author: str = ""
 
 
 # -- reading ---------------------------------------------------------------------------------------

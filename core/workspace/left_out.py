@@ -16,7 +16,8 @@ import numpy as np
 
 from core.errors import UserError
 from core.io.files import write_json
-from core.workspace.workspace import Workspace, check_name
+from core.workspace.names import check_name
+from core.workspace.workspace import Workspace
 
 FILE = "left_out.json"
 
@@ -44,6 +45,7 @@ def leave_out(
     it is left out, in every slice of the box; the last two axes of the box are then its ends.
     Raises UserError for an unusable name, an empty box, or nothing painted.
     """
+    ws.permit("annotate", f"run {ws.folder(run).name}: a region left out of {len(rows)} rows")
     if painted is not None:
         if not painted.any():
             raise UserError("Nothing is painted; draw around the region first.")
@@ -79,6 +81,7 @@ def painted(region: Mapping[str, Any]) -> np.ndarray:
 
 def take_in(ws: Workspace, run: str, id: str) -> None:
     """Let a region count again."""
+    ws.permit("annotate", f"run {ws.folder(run).name}: a region counts again")
     kept = {k: v for k, v in load_left_out(ws, run).items() if k != id}
     write_json(ws.folder(run) / FILE, kept)
 

@@ -17,7 +17,8 @@ from core.errors import UserError
 from core.io.files import write_json
 from core.workspace import records
 from core.workspace.catalogue import Job
-from core.workspace.workspace import Workspace, check_name
+from core.workspace.names import check_name
+from core.workspace.workspace import Workspace
 
 # what only the people who made or use a model can say of it, and how it is asked for
 MODEL_FACTS = {
@@ -48,19 +49,27 @@ def save_group(ws: Workspace, dataset: str, name: str, rows: np.ndarray) -> None
     """Keep `rows` under `name`, replacing a group of that name. UserError for an empty group or an
     unusable name.
     """
+    ws.permit("annotate", f"dataset {ws.entry(dataset)['id']}: a group of {len(rows)} cases")
     if not len(rows):
         raise UserError("Nothing is selected; select some cases first.")
-    path = ws.dataset_folder(dataset) / "groups.json"
-    write_json(
-        path,
-        _read(path) | {check_name(name): {"rows": np.asarray(rows).tolist(), "made": time.time()}},
-    )
+    keep_groups(ws, dataset, {check_name(name): rows})
 
 
 def remove_group(ws: Workspace, dataset: str, name: str) -> None:
     """Forget a saved group; its cases stay."""
+    ws.permit("annotate", f"dataset {ws.entry(dataset)['id']}: a group removed")
+    keep_groups(ws, dataset, {name: np.zeros(0, np.int64)})
+
+
+def keep_groups(ws: Workspace, dataset: str, groups: dict[str, np.ndarray]) -> None:
+    """Keep the rows of each group under its name, and forget those without any; for who has asked
+    (`Workspace.permit`).
+    """
     path = ws.dataset_folder(dataset) / "groups.json"
-    write_json(path, {k: v for k, v in _read(path).items() if k != name})
+    others = {k: v for k, v in _read(path).items() if k not in groups}
+    now = time.time()
+    kept = {k: {"rows": np.asarray(v).tolist(), "made": now} for k, v in groups.items() if len(v)}
+    write_json(path, others | kept)
 
 
 def find_named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
@@ -98,6 +107,7 @@ def find_named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
 
 def name_run(ws: Workspace, id: str, name: str) -> Job:
     """Give a run a name; an empty one takes it back. UserError for an unusable name."""
+    ws.permit("annotate", f"run {ws.job(id).id}: named")
     job = replace(ws.job(id), label=check_name(name) if name.strip() else "")
     records.write_record(ws.home, job)
     ws.catalogue.set_job(job.id, label=job.label)
@@ -111,6 +121,7 @@ def load_cluster_names(ws: Workspace, run: str) -> dict[int, str]:
 
 def name_cluster(ws: Workspace, run: str, cluster: int, name: str) -> None:
     """Name one group; an empty name takes the name back."""
+    ws.permit("annotate", f"run {ws.folder(run).name}: cluster {int(cluster)} named")
     names = {str(k): v for k, v in load_cluster_names(ws, run).items() if k != cluster}
     write_json(
         ws.folder(run) / "names.json",
@@ -119,12 +130,20 @@ def name_cluster(ws: Workspace, run: str, cluster: int, name: str) -> None:
 
 
 def load_author(ws: Workspace) -> str:
-    """Return the name last given as the author of a note in this workspace; "" before the first."""
+    """Return whose name the next note bears: who is signed in, or else the name last given in this
+    workspace; "" before the first.
+    """
+    if ws.access.person:
+        return ws.access.person
     return str(_read(ws.home / "author.json").get("name", ""))
 
 
 def save_author(ws: Workspace, name: str) -> str:
-    """Keep the name that the next notes are offered; returns it on one line, at most 60 letters."""
+    """Keep the name that the next notes are offered; returns it on one line, at most 60 letters. Of
+    who is signed in it is the address, whatever `name` says, and nothing is kept.
+    """
+    if ws.access.person:
+        return ws.access.person
     words = " ".join(name.split())[:60]
     if words and words != load_author(ws):
         write_json(ws.home / "author.json", {"name": words})
@@ -152,6 +171,7 @@ def set_threshold(
     ratio: float | None = None,
 ) -> None:
     """Keep the threshold of a run's anomaly scores, who chose it and why; see `load_threshold`."""
+    ws.permit("annotate", f"run {ws.folder(run).name}: threshold set to {float(value):.6g}")
     words = " ".join(reason.split())[:200]
     write_json(
         ws.folder(run) / "threshold.json",
@@ -176,6 +196,7 @@ def load_features(ws: Workspace, run: str) -> dict[str, list[int]]:
 
 def colour_by_feature(ws: Workspace, run: str, slug: str, axis: int) -> None:
     """Offer one feature as a colour from now on; the last eight are kept."""
+    ws.permit("annotate", f"run {ws.folder(run).name}: feature {int(axis)} as a colour")
     chosen = load_features(ws, run)
     write_json(
         ws.folder(run) / "features.json",
@@ -185,16 +206,18 @@ def colour_by_feature(ws: Workspace, run: str, slug: str, axis: int) -> None:
 
 def load_lesion_decisions(ws: Workspace, run: str) -> dict[str, dict[str, Any]]:
     """Return what people decided about the lesions a run proposes: "row-number" -> {"accepted",
-    "made"}.
+    "made"}, and "author" where people sign in.
     """
     return _read(ws.folder(run) / "lesions.json")
 
 
 def decide_lesion(ws: Workspace, run: str, row: int, number: int, accepted: bool | None) -> None:
     """Accept or reject a proposed lesion of a run; None takes the decision back."""
+    ws.permit("annotate", f"run {ws.folder(run).name}: lesion {int(row)}-{int(number)} decided")
     key = f"{row}-{number}"
     others = {k: v for k, v in load_lesion_decisions(ws, run).items() if k != key}
-    new = {} if accepted is None else {key: {"accepted": accepted, "made": time.time()}}
+    who = {"author": ws.access.person} if ws.access.person else {}
+    new = {} if accepted is None else {key: {"accepted": accepted, "made": time.time()} | who}
     write_json(ws.folder(run) / "lesions.json", others | new)
 
 
@@ -210,6 +233,7 @@ def save_definitions(ws: Workspace, dataset: str, name: str, texts: list[str]) -
     """Keep definitions under `name`, replacing those of that name. UserError for an unusable
     name.
     """
+    ws.permit("annotate", f"dataset {ws.entry(dataset)['id']}: definitions of {len(texts)} texts")
     path = ws.dataset_folder(dataset) / "definitions.json"
     write_json(path, _read(path) | {check_name(name): {"texts": texts, "made": time.time()}})
 
@@ -225,6 +249,7 @@ def decide_pairs(
     ws: Workspace, run: str, numbers: list[int], approved: bool | None, author: str = ""
 ) -> None:
     """Approve or reject generated pictures of a run by their numbers; None takes it back."""
+    ws.permit("annotate", f"run {ws.folder(run).name}: {len(numbers)} generated pictures decided")
     found = {str(k): v for k, v in load_pair_decisions(ws, run).items() if k not in numbers}
     if approved is not None:
         one = {"approved": approved, "author": save_author(ws, author), "made": time.time()}
@@ -245,6 +270,7 @@ def state_model_facts(ws: Workspace, run: str, given: dict[str, str], author: st
     and what is not given stays. UserError, with nothing kept, where something cannot be stated, or
     its words are longer than 1,000 letters.
     """
+    ws.permit("annotate", f"run {ws.folder(run).name}: {len(given)} facts stated")
     said = {about: " ".join(words.split()) for about, words in given.items()}
     for about, words in said.items():
         if about not in MODEL_FACTS:
@@ -270,6 +296,7 @@ def name_axis(ws: Workspace, run: str, axis: int, name: str) -> None:
     """Name one axis; an empty name takes the name back. What it was called is kept for
     `undo_axis_name`. UserError for an unusable name.
     """
+    ws.permit("annotate", f"run {ws.folder(run).name}: axis {int(axis)} named")
     path = ws.folder(run) / "axes.json"
     names = {str(k): v for k, v in load_axis_names(ws, run).items()}
     before = [*_read(path).get("before", []), names][-20:]
@@ -281,6 +308,7 @@ def name_axis(ws: Workspace, run: str, axis: int, name: str) -> None:
 
 def undo_axis_name(ws: Workspace, run: str) -> bool:
     """Take the last change of an axis' name back; False when there is none."""
+    ws.permit("annotate", f"run {ws.folder(run).name}: a name of an axis undone")
     path = ws.folder(run) / "axes.json"
     *earlier, names = _read(path).get("before", []) or [None]
     if names is None:

@@ -86,18 +86,21 @@ def add_reading(
     seconds: float | None = None,
 ) -> Reading:
     """Keep a reader's own answer to a case. It counts as read first only where `first` holds and
-    the model's answer to this case was never shown to this reader. UserError without a name.
+    the model's answer to this case was never shown to this reader. UserError without a name; who
+    is signed in reads as nobody else.
     """
+    ws.permit("annotate", f"dataset {ws.entry(dataset)['id']}: row {int(row)} read")
+    reader = ws.access.person or check_reader(reader)
     seen = any(
         r.row == row and r.run == run and r.shown is not None
         for r in list_readings(ws, dataset, undone=True)
-        if r.reader == check_reader(reader)
+        if r.reader == reader
     )
     now = time.time()
     reading = Reading(
         uuid.uuid4().hex[:10],
         int(row),
-        check_reader(reader),
+        reader,
         run,
         answer,
         first and not seen,
@@ -112,6 +115,10 @@ def add_reading(
 
 def show_answer(ws: Workspace, dataset: str, id: str, model: str) -> Reading:
     """Note that the reader now sees what the model said."""
+    ws.permit(
+        "annotate",
+        f"dataset {ws.entry(dataset)['id']}: reading {_find(ws, dataset, id).id}: answer shown",
+    )
     reading = _find(ws, dataset, id)
     return reading if reading.shown else _change(ws, dataset, id, model=model, shown=time.time())
 
@@ -120,6 +127,9 @@ def judge_answer(ws: Workspace, dataset: str, id: str, verdict: Verdict, note: s
     """Keep whether the reader agrees with the model's answer, with a note. UserError for a word
     that is no verdict, or an answer that was not shown yet.
     """
+    ws.permit(
+        "annotate", f"dataset {ws.entry(dataset)['id']}: reading {_find(ws, dataset, id).id} judged"
+    )
     if verdict not in VERDICTS:
         raise UserError(f"“{verdict}” is no verdict (there are: {', '.join(VERDICTS)}).")
     if _find(ws, dataset, id).shown is None:
@@ -132,6 +142,9 @@ def undo_reading(ws: Workspace, dataset: str, id: str) -> Reading:
     """Take back the verdict, or, where there is none, the reading. UserError when it is taken back
     already.
     """
+    ws.permit(
+        "annotate", f"dataset {ws.entry(dataset)['id']}: reading {_find(ws, dataset, id).id} undone"
+    )
     reading = _find(ws, dataset, id)
     if reading.undone is not None:
         raise UserError("Already undone.")
@@ -197,8 +210,15 @@ def _find(ws: Workspace, dataset: str, id: str) -> Reading:
     return _load(_path(ws, dataset, id))
 
 
+def _words(ws: Workspace, dataset: str, id: str) -> str:
+    return f"dataset {ws.entry(dataset)['id']}: reading {_find(ws, dataset, id).id}"
+
+
 def _change(ws: Workspace, dataset: str, id: str, **changes: object) -> Reading:
     path = _path(ws, dataset, id)
-    changed = replace(_load(path), **changes)  # type: ignore[arg-type]
+    reading = _load(path)
+    if ws.access.person not in ("", reading.reader):
+        raise UserError("This is somebody else’s reading; only who read the case may change it.")
+    changed = replace(reading, **changes)  # type: ignore[arg-type]
     write_json(path, asdict(changed))
     return changed

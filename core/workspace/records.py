@@ -8,6 +8,7 @@ it ends: it is the truth about a run whose process could not reach the catalogue
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -127,3 +128,16 @@ def write_missing(home: Path, jobs: list[Job], datasets: list[dict[str, Any]]) -
         folder = home / "datasets" / entry["id"]
         if folder.is_dir() and not (folder / ENTRY).exists():
             write_json(folder / ENTRY, entry)
+
+
+def read_curves(folder: Path) -> Iterator[dict[str, float]]:
+    """Yield the points of the curves of the run in `folder`, in order: {"step", "total", "seconds",
+    and what the method reported}.
+    """
+    path = folder / "scalars.jsonl"
+    if path.exists():
+        for line in path.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:  # the line being written just now
+                return

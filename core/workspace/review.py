@@ -28,6 +28,7 @@ from core.workspace.decisions import (
 )
 
 if TYPE_CHECKING:
+    from core.people.roles import Act
     from core.workspace.workspace import Workspace
 
 
@@ -40,6 +41,7 @@ def exclude(ws: Workspace, name: str, rows: np.ndarray, reason: str, finding: st
     """Leave rows out of everything from now on. UserError for unknown rows, rows already excluded,
     or no reason.
     """
+    ws.permit("annotate", f"dataset {ws.entry(name)['id']}: {len(rows)} cases excluded")
     rows = _check_rows(ws, name, rows)
     new = np.setdiff1d(rows, rows_of_kind(list_decisions(ws, name), "exclude"))
     if not len(new):
@@ -57,6 +59,7 @@ def release(
     """Let held-back rows be used, all of them by default. UserError when none of `rows` is held
     back.
     """
+    ws.permit("data", f"dataset {ws.entry(name)['id']}: {_many(rows)} held-back cases released")
     waiting = held_rows(ws, name)
     chosen = (
         np.array(sorted(waiting), dtype=np.int64)
@@ -74,6 +77,7 @@ def release(
 
 def ignore(ws: Workspace, name: str, finding: str, reason: str) -> Decision:
     """Keep a finding from being shown as open. UserError without a reason."""
+    ws.permit("annotate", f"dataset {ws.entry(name)['id']}: a finding ignored")
     return _add_decision(ws, name, "ignore", np.zeros(0, np.int64), _check_reason(reason), finding)
 
 
@@ -83,6 +87,13 @@ def move(
     """Put rows into another part of the split. UserError for an unknown part or a dataset that is
     not split.
     """
+    ws.permit("annotate", f"dataset {ws.entry(name)['id']}: {len(rows)} cases to another part")
+    return _move(ws, name, rows, part, reason, finding)
+
+
+def _move(
+    ws: Workspace, name: str, rows: np.ndarray, part: str, reason: str, finding: str
+) -> Decision:
     data = ws.dataset(name, whole=True)
     if part not in SPLITS or data.roles.get("split") is None:
         raise UserError(
@@ -104,6 +115,7 @@ def relabel(
     Trap: classes are numbered over the whole table, and finished runs count on those numbers, so no
     class may go or come.
     """
+    ws.permit("annotate", f"dataset {ws.entry(name)['id']}: {len(rows)} cases relabelled")
     data, rows = ws.dataset(name, whole=True), _check_rows(ws, name, rows)
     if label not in data.classes:
         raise UserError(
@@ -123,6 +135,7 @@ def relabel(
 
 def name_normal(ws: Workspace, name: str, value: str) -> Decision:
     """Say which class is the normal one; "" = none is. UserError when it is no class."""
+    ws.permit("data", f"dataset {ws.entry(name)['id']}: the normal class")
     from core.data.normal import check_class
 
     if value:
@@ -132,13 +145,14 @@ def name_normal(ws: Workspace, name: str, value: str) -> Decision:
 
 def fix_split(ws: Workspace, name: str, finding: str) -> list[Decision]:
     """Put every patient (or group) wholly into one part. UserError when all are already."""
+    ws.permit("annotate", f"dataset {ws.entry(name)['id']}: every patient into one part")
     from core.data.checks.fixes import assign_whole_groups
 
     moves = assign_whole_groups(ws.dataset(name))
     if not moves:
         raise UserError("Every patient is in one part already.")
     return [
-        move(ws, name, rows, part, "every patient in one part", finding)
+        _move(ws, name, rows, part, "every patient in one part", finding)
         for part, rows in moves.items()
     ]
 
@@ -154,7 +168,10 @@ def surplus_copies(data: Dataset, copies: list[int]) -> list[int]:
 
 
 def undo(ws: Workspace, name: str, id: str) -> Decision:
-    """Undo one decision. UserError when there is none of this id."""
+    """Undo one decision. UserError when there is none of this id. Who may not make such a decision
+    may not undo it either.
+    """
+    ws.permit(_act_of(ws, name, id), f"dataset {ws.entry(name)['id']}: a decision undone")
     folder = ws.dataset_folder(name)
     for path, decision in zip(decision_files(folder), load_decisions(folder)):
         if decision.id == id:
@@ -208,6 +225,20 @@ def describe_removed_since(many: int) -> str:
     )
 
 
+def act_to_undo(decision: Decision) -> Act:
+    """Return what making a decision is, and undoing it, of what a role may do."""
+    return "data" if decision.what in ("release", "normal") else "annotate"
+
+
+def _act_of(ws: Workspace, name: str, id: str) -> Act:
+    found = [d for d in list_decisions(ws, name) if d.id == id]
+    return act_to_undo(found[0]) if found else "annotate"
+
+
+def _many(rows: np.ndarray | None) -> str:
+    return "all" if rows is None else f"{len(rows)}"
+
+
 def _add_decision(
     ws: Workspace,
     name: str,
@@ -218,9 +249,12 @@ def _add_decision(
     value: str = "",
 ) -> Decision:
     now = time.time()
-    decision = Decision(uuid.uuid4().hex[:10], what, rows.tolist(), reason, finding, value, now)
+    id, who = uuid.uuid4().hex[:10], ws.access.person
+    decision = Decision(id, what, rows.tolist(), reason, finding, value, now, who)
     folder = make_folder(ws.dataset_folder(name) / "review")
-    write_json(folder / f"{time.time_ns():020d}-{decision.id}.json", asdict(decision))
+    # as in earlier versions where nobody signs in
+    kept = {k: v for k, v in asdict(decision).items() if v or k != "author"}
+    write_json(folder / f"{time.time_ns():020d}-{id}.json", kept)
     ws.recount(name)
     return decision
 

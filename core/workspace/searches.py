@@ -64,6 +64,9 @@ def begin_search(ws: Workspace, dataset: str, name: str, run: str, marked: np.nd
     """Begin to look for more cases like `marked` under a name of its own. UserError where the name
     is taken or unusable, or fewer than two cases are marked.
     """
+    ws.permit(
+        "annotate", f"dataset {ws.entry(dataset)['id']}: a search of {len(marked)} cases begun"
+    )
     name = check_name(name)
     if len(marked) < LEAST:
         raise UserError(f"Select at least {LEAST} cases of what you look for.")
@@ -76,6 +79,9 @@ def begin_search(ws: Workspace, dataset: str, name: str, run: str, marked: np.nd
 
 def answer(ws: Workspace, dataset: str, name: str, row: int, said: Said, by: str = "") -> Search:
     """Keep what a person says of a candidate; of a case spoken of before it replaces that."""
+    ws.permit(
+        "annotate", f"dataset {ws.entry(dataset)['id']}: case {int(row)} answered in a search"
+    )
     search = _one(ws, dataset, name)
     if said not in SAID:
         raise UserError(f"“{said}” cannot be said of a candidate; what can is {', '.join(SAID)}.")
@@ -88,6 +94,7 @@ def answer(ws: Workspace, dataset: str, name: str, row: int, said: Said, by: str
 
 def undo_answer(ws: Workspace, dataset: str, name: str) -> Search:
     """Take the last answer of a search back."""
+    ws.permit("annotate", f"dataset {ws.entry(dataset)['id']}: an answer of a search taken back")
     search = _one(ws, dataset, name)
     search = replace(search, answers=search.answers[:-1])
     _keep(ws, dataset, search)
@@ -96,6 +103,7 @@ def undo_answer(ws: Workspace, dataset: str, name: str) -> Search:
 
 def remove_search(ws: Workspace, dataset: str, name: str) -> None:
     """Forget a search and what was said in it; its groups stay."""
+    ws.permit("annotate", f"dataset {ws.entry(dataset)['id']}: a search removed")
     kept = {k: v for k, v in _read(ws, dataset).items() if k != name}
     write_json(_path(ws, dataset), kept)
 
@@ -122,8 +130,5 @@ def _keep(ws: Workspace, dataset: str, search: Search) -> None:
     one = asdict(search)
     write_json(_path(ws, dataset), _read(ws, dataset) | {one.pop("name"): one})
     unclear = f"{search.name[:50]}: cannot tell"
-    for group, rows in ((search.name, search.found), (unclear, search.said("unclear"))):
-        if len(rows):
-            notes.save_group(ws, dataset, group, np.sort(rows))
-        else:
-            notes.remove_group(ws, dataset, group)
+    groups = {search.name: search.found, unclear: search.said("unclear")}
+    notes.keep_groups(ws, dataset, {name: np.sort(rows) for name, rows in groups.items()})

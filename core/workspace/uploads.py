@@ -47,6 +47,7 @@ def store_upload(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Uploa
     One file stays as it is when it is a zip; everything else goes into a zip of our own, unpacked.
     UserError for too many files, or two of one name.
     """
+    ws.permit("data", f"{len(files)} files uploaded")
     if len(files) > limits.MEMBERS:
         raise UserError(
             f"{len(files):,} files were chosen; at most {limits.MEMBERS:,} are taken at once."
@@ -98,6 +99,12 @@ def store_upload(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Uploa
     return Upload(folder, path, tuple(names), size, h.hexdigest())
 
 
+def remove_upload(ws: Workspace, upload: Upload) -> None:
+    """Take away what came through the browser and is not to be imported."""
+    ws.permit("data", f"upload {upload.folder.name} removed")
+    remove(upload.folder)
+
+
 def waiting_uploads(ws: Workspace) -> list[tuple[Upload, float]]:
     """Return uploads that no import was asked for yet, newest first, and when each came (seconds
     since the epoch).
@@ -127,7 +134,11 @@ def _requested_paths(ws: Workspace) -> list[str]:
 
 
 def remove_old_uploads(ws: Workspace) -> None:
-    """Take away uploads that are a day old and of no import that could still go on."""
+    """Take away uploads that are a day old and of no import that could still go on. Nothing where
+    the person may not import data.
+    """
+    if not ws.access.allows("data"):
+        return
     old = [f for f in (ws.home / "uploads").glob("*") if time.time() - f.stat().st_mtime > OLD]
     wanted = _requested_paths(ws) if old else []
     for folder in old:

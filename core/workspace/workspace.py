@@ -4,13 +4,14 @@ command line.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -32,9 +33,12 @@ from core.io.files import (
     write_json,
     write_once,
 )
+from core.people.access import OPEN, Access
+from core.people.roles import Act
 from core.settings import Settings
 from core.workspace import decisions, notices, records, upgrade
-from core.workspace.catalogue import DERIVED, Catalogue, Job
+from core.workspace.catalogue import DERIVED, Catalogue, Job, act_on
+from core.workspace.names import check_name
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -63,6 +67,9 @@ class Workspace:
     Ids are made here; names from users are labels only and never become paths.
     """
 
+    access: Access = OPEN
+    _whole: Workspace | None = None  # that of which this is a person's view
+
     def __init__(self, home: Path | None = None) -> None:
         self.home = Path(home or Settings().home).expanduser().resolve()
         try:
@@ -86,6 +93,18 @@ class Workspace:
     def catalogue(self) -> Catalogue:
         """The catalogue of datasets and jobs, brought to this version when first opened."""
         return upgrade.open_catalogue(self.home, Settings().catalogue)
+
+    def seen_by(self, access: Access) -> Workspace:
+        """Return this workspace for a person, who may do in it what `access` allows."""
+        one = copy.copy(self)
+        one.catalogue = self.catalogue  # one for all who look
+        one._whole = self
+        one.access = access
+        return one
+
+    def permit(self, act: Act, what: str = "") -> None:
+        """First line of whatever changes something here; see `Access.permit`."""
+        self.access.permit(act, what)
 
     def startup_messages(self) -> list[str]:
         """Sentences about the workspace that the user has not been told yet; each is given once."""
@@ -112,6 +131,7 @@ class Workspace:
         `id`: of the import job, whose broken-off save goes on and of which a copy of data that is
         here already is refused. `report` hears rows stored of all.
         """
+        self.permit("data", f"a dataset of {len(data)} cases added")
         name = self.free(data.name)
         imported = id is not None
         id = id or hashlib.sha256(f"{name}\0{uuid.uuid4()}".encode()).hexdigest()[:12]
@@ -254,12 +274,13 @@ class Workspace:
 
     def remove_dataset(self, name: str) -> None:
         """Remove a dataset with all its runs. UserError while one of them is at work."""
+        self.permit("data", f"dataset {self.entry(name)['id']}: removed")
         entry = self.entry(name)
         jobs = self.catalogue.jobs(dataset=entry["id"])
         if any(not j.ended for j in jobs):
             raise UserError(f"A run on “{entry['name']}” is still at work; cancel it first.")
         for job in jobs:
-            self.remove_run(job.id)
+            self._remove_run(job.id)
         folder = self.home / "datasets" / entry["id"]
         self._tell_or_free(lambda: self.catalogue.remove_dataset(entry["id"]), folder)
         remove(folder)
@@ -417,6 +438,7 @@ class Workspace:
 
         UserError when its samples and table cannot be read. Cost: reads everything twice.
         """
+        self.permit("data", f"dataset {self.entry(name)['id']}: list of its files kept")
         data = self.dataset(name, whole=True)
         for at in range(0, len(data), 1000):
             data.samples[at : at + 1000]
@@ -430,12 +452,16 @@ class Workspace:
         """Remove a run and what was made from it: maps, explanations, measurements and the like.
         UserError while it is at work.
         """
+        self.permit(act_on(self.job(id)), f"{self.job(id).kind} {self.job(id).id}: removed")
+        self._remove_run(id)
+
+    def _remove_run(self, id: str) -> None:
         job = self.job(id)
         if not job.ended:
             raise UserError(f"Run {job.id} is still {job.status}; cancel it first.")
         for made in self.catalogue.jobs(on_run=job.id, kind=DERIVED):
             if made.ended:
-                self.remove_run(made.id)
+                self._remove_run(made.id)
         folder = self.folder(job.id)
         self._tell_or_free(lambda: self.catalogue.remove_job(job.id), folder)
         remove(folder)
@@ -458,21 +484,9 @@ class Workspace:
         catalogue again, so that it can be written.
         """
         upgrade.free_space(self.home)
-        self.__dict__["catalogue"] = upgrade.open_catalogue(
-            self.home, Settings().catalogue, keep=False
-        )
-
-    def scalars(self, run: str) -> Iterator[dict[str, float]]:
-        """Yield the points of a run's curves, in order: {"step", "total", "seconds", and what the
-        method reported}.
-        """
-        path = self.folder(run) / "scalars.jsonl"
-        if path.exists():
-            for line in path.read_text().splitlines():
-                try:
-                    yield json.loads(line)
-                except ValueError:  # the line being written just now
-                    return
+        opened = upgrade.open_catalogue(self.home, Settings().catalogue, keep=False)
+        for ws in (self, self._whole or self):
+            ws.__dict__["catalogue"] = opened
 
 
 def _damaged(run: str, slug: str, part: str) -> UserError:
@@ -484,13 +498,3 @@ def _damaged(run: str, slug: str, part: str) -> UserError:
 
 def _kind(folder: Path) -> type[Artifact]:
     return TYPES[json.loads((folder / "artifact.json").read_text())["type"]]
-
-
-def check_name(name: str) -> str:
-    """Return a name as it may be: 1 to `limits.NAME` visible characters. UserError
-    otherwise.
-    """
-    clean = " ".join(name.split())
-    if not clean or len(clean) > limits.NAME or not clean.isprintable():
-        raise UserError(f"A name needs 1 to {limits.NAME} visible characters.")
-    return clean

@@ -23,10 +23,11 @@ def script(folder: str, split: list[str], patients: int) -> None:
 
     from app.panels import threshold_bench
     from core.artifacts import AnomalyMaps
+    from core.people.access import OPEN
     from tests.app.test_threshold import made
 
     data = made(split, patients)
-    ws = SimpleNamespace(home=Path(folder), folder=lambda run: Path(folder))
+    ws = SimpleNamespace(home=Path(folder), folder=lambda run: Path(folder), access=OPEN)
     context = SimpleNamespace(
         data=data, ws=ws, job=SimpleNamespace(id="run"), key=lambda name: f"run-{name}"
     )
@@ -207,10 +208,11 @@ def masks_script(folder: str, kinds: str) -> None:
     from types import SimpleNamespace
 
     from app.panels import threshold_bench
+    from core.people.access import OPEN
     from tests.app.test_threshold import masked, scores
 
     data = masked(kinds)
-    ws = SimpleNamespace(home=Path(folder), folder=lambda run: Path(folder))
+    ws = SimpleNamespace(home=Path(folder), folder=lambda run: Path(folder), access=OPEN)
     context = SimpleNamespace(
         data=data, ws=ws, job=SimpleNamespace(id="run", spec={}), key=lambda name: f"run-{name}"
     )

@@ -184,11 +184,13 @@ class Address(str):
 
 
 @contextmanager
-def serving(env: dict[str, str], log: Path, *flags: str) -> Iterator[Address]:
-    """An app of its own on a free port, with `env` beside this process's environment: its address,
-    once it answers.
+def serving(
+    env: dict[str, str], log: Path, *flags: str, port: int | None = None
+) -> Iterator[Address]:
+    """An app of its own on a free port, or on `port`, with `env` beside this process's environment:
+    its address, once it answers.
     """
-    port = _free_port()
+    port = port or _free_port()
     url = Address(f"http://127.0.0.1:{port}")
     with open(log, "w") as out:
         app = subprocess.Popen(

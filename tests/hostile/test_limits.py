@@ -184,7 +184,7 @@ def nested_dicom():
 
 
 def _name(monkeypatch, tmp_path):
-    from core.workspace.workspace import check_name
+    from core.workspace.names import check_name
 
     assert check_name("abc") == "abc"
     with pytest.raises(UserError, match="1 to 3 visible"):

@@ -23,6 +23,7 @@ from core.data.samples.catalogue import make_sample
 from core.jobs import queue, reconciling
 from core.jobs.reporter import Reporter
 from core.training.checkpoints import Checkpoints, whole
+from core.workspace import records
 from core.workspace.workspace import Workspace
 from tests.soak import longer
 from tests.survive import _make
@@ -256,7 +257,7 @@ def test_a_curve_that_goes_back_to_a_checkpoint_has_each_step_once(
         time.sleep(0.11)  # a point is written ten times a second at most
         reporter.step(step, 9, {"loss": float(step)})
     reporter.close()
-    assert [p["step"] for p in ws.scalars(job.id)] == [1, 2, 3, 4, 5]
+    assert [p["step"] for p in records.read_curves(ws.folder(job.id))] == [1, 2, 3, 4, 5]
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_again_unasked(
