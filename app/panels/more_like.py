@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.components import allowed
 from app.panels.gallery import strip
 from app.state import Context
 from core.artifacts import Embedding
@@ -67,7 +68,12 @@ def _begin(context: Context, rows: np.ndarray, key: str) -> None:
             max_chars=50,
             help="Two cases at least. What is found becomes a group of this name.",
         )
-        if right.form_submit_button("Find more like these", type="primary", width="stretch"):
+        if right.form_submit_button(
+            "Find more like these",
+            type="primary",
+            width="stretch",
+            **allowed.lock("annotate"),
+        ):
             begun = state.attempt(
                 searches.begin_search,
                 context.ws,
@@ -124,6 +130,7 @@ def _ask(context: Context, search: searches.Search, row: int, key: str) -> None:
             shortcut=str(i),
             width="stretch",
             on_click=partial(_say, context, search.name, row, said),
+            **allowed.lock("annotate"),
         )
 
 
@@ -166,11 +173,10 @@ def _actions(context: Context, search: searches.Search, key: str) -> None:
         "Undo",
         key=f"{key}-search-undo",
         icon=":material/undo:",
-        disabled=not search.answers,
         width="stretch",
         on_click=state.attempt,
         args=(searches.undo_answer, ws, data, name),
-        help="Take the last answer back",
+        **allowed.lock("annotate", not search.answers, "Take the last answer back"),
     )
     if row[1].button(
         f"Select the {len(search.found):,} found",
@@ -180,7 +186,9 @@ def _actions(context: Context, search: searches.Search, key: str) -> None:
     ):
         state.select(np.sort(search.found), f"found as {name}")
         st.rerun()
-    if row[2].button("End the search", key=f"{key}-search-end", width="stretch"):
+    if row[2].button(
+        "End the search", key=f"{key}-search-end", width="stretch", **allowed.lock("annotate")
+    ):
         state.attempt(searches.remove_search, ws, data, name)
         st.rerun(scope="fragment")
     st.caption("Keys: 1 this is it, 2 this is not it, 3 cannot tell.")
