@@ -84,7 +84,7 @@ def _begin(context: Context, rows: np.ndarray, key: str) -> None:
             )
             if begun is not None:
                 st.session_state["search"] = begun.name
-                st.rerun(scope="fragment")
+                st.rerun()
 
 
 def _review(context: Context, search: searches.Search, key: str) -> None:
@@ -190,5 +190,5 @@ def _actions(context: Context, search: searches.Search, key: str) -> None:
         "End the search", key=f"{key}-search-end", width="stretch", **allowed.lock("annotate")
     ):
         state.attempt(searches.remove_search, ws, data, name)
-        st.rerun(scope="fragment")
+        st.rerun()
     st.caption("Keys: 1 this is it, 2 this is not it, 3 cannot tell.")
