@@ -28,6 +28,7 @@ def script(folder: str, split: list[str], patients: int) -> None:
 
     data = made(split, patients)
     ws = SimpleNamespace(home=Path(folder), folder=lambda run: Path(folder), access=OPEN)
+    ws.permit = OPEN.permit
     context = SimpleNamespace(
         data=data, ws=ws, job=SimpleNamespace(id="run"), key=lambda name: f"run-{name}"
     )
@@ -213,6 +214,7 @@ def masks_script(folder: str, kinds: str) -> None:
 
     data = masked(kinds)
     ws = SimpleNamespace(home=Path(folder), folder=lambda run: Path(folder), access=OPEN)
+    ws.permit = OPEN.permit
     context = SimpleNamespace(
         data=data, ws=ws, job=SimpleNamespace(id="run", spec={}), key=lambda name: f"run-{name}"
     )
