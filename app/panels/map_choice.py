@@ -23,6 +23,7 @@ from core.maps.projections import (
     describe_comparison,
     find_more_faithful,
 )
+from core.workspace.catalogue import Job
 
 WAYS = {AUTOMATIC: "Most faithful", **PROJECTIONS}
 FEW = 5  # volumes below which a map of them cannot be drawn
@@ -37,6 +38,9 @@ def chosen_map(context: Context) -> Map | None:
     except UserError as e:
         st.info(text.label(str(e), 300))
         return None
+    drawn = _drawn_maps(context) if allowed.why_not("compute") else []
+    if drawn and state.value("map-how") is None:
+        _open_drawn(drawn[0])
     row = st.columns(
         [2, 4.6, 1.2, 1.6] if offers_slices(context) else [4.6, 1.2, 1.6], vertical_alignment="top"
     )
@@ -80,12 +84,35 @@ def chosen_map(context: Context) -> Map | None:
     spec = {"how": how, "dims": dims, **what}
     job = progress.await_derived("map", spec, context, "map", int(seed))
     if job is None:
+        for one in drawn:
+            st.button(
+                f"Open the map that is there: {_title(one)}",
+                key=f"map-drawn-{one.id}",
+                on_click=_open_drawn,
+                args=(one,),
+            )
         return None
     made = context.ws.artifact(job.id, "map")
     assert isinstance(made, Map)
     if how != AUTOMATIC:
         _offer_more_faithful(context, str(how), spec, int(seed))
     return _with_later(context, made, job.id, spec, int(seed))
+
+
+def _drawn_maps(context: Context) -> list[Job]:
+    """The maps of the run that are there, the newest first: all there is for who may draw none."""
+    found = context.ws.catalogue.jobs(kind="map", on_run=context.job.id, status="done")
+    whole = [j for j in found if j.seed == 0 and set(j.spec) == {"how", "dims"}]
+    return sorted(whole, key=lambda j: -j.created)
+
+
+def _title(job: Job) -> str:
+    return f"{WAYS[job.spec['how']]}, {job.spec['dims']} dimensions"
+
+
+def _open_drawn(job: Job) -> None:
+    state.set_value("map-how", job.spec["how"])
+    state.set_value("map-dims", job.spec["dims"])
 
 
 def _offer_more_faithful(context: Context, how: str, spec: dict[str, Any], seed: int) -> None:

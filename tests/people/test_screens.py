@@ -204,3 +204,19 @@ def test_the_guide_says_what_each_role_may_do():
     for act, words in WORDS.items():
         cells = " | ".join("yes" if act in ALLOWED[r] else "" for r in ROLES).replace("|  |", "| |")
         assert f"| {words} | {cells}".rstrip() in page.replace("|  |", "| |"), act
+
+
+def test_who_may_draw_no_map_sees_the_one_that_is_there(here, monkeypatch):
+    register, ws = here
+    register.set_role("lung", BO, "viewer")
+    drawn = queue.derive(ws, "map", ws.run, {"how": "pca", "dims": 2})
+    assert queue.wait(ws, drawn.id, timeout=120).status == "done"
+    where = {"dataset": ws.entry("digits")["id"], "run": ws.run}
+    at = page_of(monkeypatch, BO, "latent", **where)
+    assert at.session_state["kept-map-how"] == "pca"
+    assert "trustworthiness" in " ".join(c.value for c in at.main.caption)
+    at.session_state["kept-map-how"] = "umap"  # not drawn, and not to be
+    at = at.run()
+    assert REFUSED in " ".join(c.value for c in at.main.caption)
+    at = at.button(key=f"map-drawn-{drawn.id}").click().run()
+    assert at.session_state["kept-map-how"] == "pca"
