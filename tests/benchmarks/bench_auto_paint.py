@@ -432,6 +432,7 @@ def scans(held: str) -> Iterator[list[dict[str, Any]]]:
         "FLAIR counts, T2 helps to fill it in": own,
         "both count": heat_of(_counting_both(method, data))[test],
         "FLAIR alone": heat_of(run("auto_paint", data, alone)[1])[test],
+        "T2 alone": heat_of(run("auto_paint", data, {**alone, "channel": 1})[1])[test],
     }
     title, found = f"Do two sequences find more than one, {held} held out?", []
     for measure, value in MEASURES.items():
