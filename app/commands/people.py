@@ -4,7 +4,7 @@ list of what was done.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,15 +121,21 @@ def audit(
     """What was done by whom, when and from where, the oldest first; times in UTC."""
     import time
 
+    import pandas as pd
+
+    from core.export import safe_csv
     from core.io.files import write_bytes
-    from core.people.register import write_csv
+    from core.people.register import Line
 
     register = _register()
     if project is not None:
         register.project(project)
     if csv is not None:
         writable(csv.parent)
-        write_bytes(csv, write_csv(register.lines(project)).encode())
+        names = [f.name for f in fields(Line)]
+        frame = pd.DataFrame([asdict(line) for line in register.lines(project)], columns=names)
+        frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True).dt.strftime("%FT%TZ")
+        write_bytes(csv, safe_csv(frame).encode())
         register.note(HERE, "", project or "", "export", "the audit list")
         say({"csv": str(csv)}, f"Written to {csv}.", json)
         return

@@ -4,13 +4,11 @@ the audit list. One database beside the projects' workspaces, or where LIGHTBOX_
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -284,23 +282,6 @@ def check_person(given: str) -> str:
     if not PERSON.fullmatch(person) or not person.isascii():
         raise UserError(f"“{given}” is no e-mail address, as people sign in with.")
     return person
-
-
-def write_csv(lines: Iterator[Line]) -> str:
-    """Return the audit list as CSV with a heading; times in UTC (ISO 8601)."""
-    out = io.StringIO()
-    table = csv.writer(out)
-    table.writerow([f.name for f in fields(Line)])
-    for line in lines:
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(line.at))
-        words = (line.person, line.place, line.project, line.act, line.what)
-        table.writerow([line.number, at, *map(_plain, words)])
-    return out.getvalue()
-
-
-def _plain(value: str) -> str:
-    # a spreadsheet takes what begins so for a formula
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@") else value
 
 
 def open_register() -> Register | None:

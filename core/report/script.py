@@ -31,7 +31,7 @@ FIGURES = json.loads({figures})  # what was measured: name, split, group, value
 
 def lightbox(*words):
     done = subprocess.run(
-        [sys.executable, "-m", "lightbox", *words, "--json"], capture_output=True, text=True
+        [sys.executable, "-P", "-m", "lightbox", *words, "--json"], capture_output=True, text=True
     )
     if done.returncode:
         sys.exit(done.stderr or done.stdout)

@@ -15,7 +15,8 @@ import numpy as np
 from core.errors import UserError
 from core.io.files import write_json
 from core.workspace import notes
-from core.workspace.workspace import Workspace, check_name
+from core.workspace.names import check_name
+from core.workspace.workspace import Workspace
 
 LEAST = 2  # marked cases; of one alone nobody can say what is meant
 Said = Literal["it", "not it", "unclear"]

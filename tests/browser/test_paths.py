@@ -89,7 +89,8 @@ def test_a_path_between_two_cases_ends_at_their_reconstructions(
     assert marked(np.asarray(moving.convert("RGB")))
 
     choose(page, "Plane")
-    page.get_by_alt_text("A plane of pictures the model made").wait_for()
+    page.get_by_alt_text("A plane of pictures the model made").first.wait_for()
+    settled(page)
     shot("path-plane")
     plane = np.asarray(Image.open(io.BytesIO(taken(page, "Take as PNG"))).convert("RGB"))
     words = (np.abs(plane.astype(int) - ORANGE) < 60).all(-1)

@@ -141,7 +141,7 @@ def test_no_other_path_leads_out():
 
 def test_the_help_beside_each_download_says_so():
     views = [p.read_text() for p in (ROOT / "app" / "views").glob("*.py")]
-    downloads = [v for v in views if re.search(r"download_button\([^)]*csv\(", v)]
+    downloads = [v for v in views if re.search(r"download\.button\([^)]*csv\(", v)]
     assert len(downloads) >= 2
     assert all("SAFE" in v for v in downloads)
     assert "apostrophe" in SAFE

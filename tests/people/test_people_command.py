@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -79,5 +80,8 @@ def test_the_audit_list_is_printed_and_written(folder, tmp_path):
     assert (line["person"], line["place"]) == (ANA, "10.0.0.7")
     place = tmp_path / "audit.csv"
     assert lightbox("people", "audit", "--csv", place)[0] == 0
-    assert [row[-1] for row in csv.reader(place.open())] == ["what", "import 1a2b"]
+    heading, row = csv.reader(place.open(newline=""))
+    assert heading == ["number", "at", "person", "place", "project", "act", "what"]
+    assert row[-1] == "import 1a2b"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row[1])
     assert list(register.lines())[-1].act == "export"

@@ -1,7 +1,5 @@
 """Projects, roles and the audit list: what each role may do, and that no line is ever lost."""
 
-import csv
-import io
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +10,7 @@ from sqlalchemy.exc import DatabaseError
 
 from core.errors import UserError
 from core.people.access import OPEN, Access
-from core.people.register import Register, open_register, write_csv
+from core.people.register import Register, open_register
 from core.people.roles import ACTS, ALLOWED, NotAllowed
 from core.settings import Settings
 from core.workspace.workspace import Workspace
@@ -151,14 +149,6 @@ def test_a_register_that_is_away_is_a_sentence_and_comes_back(tmp_path, request)
     finally:
         server.start()
     assert [p.id for p in register.projects()] == ["lung"]
-
-
-def test_the_csv_holds_every_line_and_no_formula(register):
-    register.note(ANA, "", "lung", "export", "=1+1, “a”\n b")
-    heading, row = csv.reader(io.StringIO(write_csv(register.lines())))
-    assert heading == ["number", "at", "person", "place", "project", "act", "what"]
-    assert row[2:] == [ANA, "", "lung", "export", "'=1+1, “a” b"]
-    assert row[1].endswith("Z")
 
 
 def test_the_folder_of_projects_is_closed_to_others(register):
