@@ -308,9 +308,11 @@ def test_pages_declare_no_job_of_a_cluster_dead(ws, monkeypatch):
 
 def test_a_node_refuses_what_it_cannot_do(tmp_path):
     from core import __version__
-    from core.jobs.cluster_node import Place
+    from core.jobs.cluster_node import why_not_here
 
-    assert "does not see the workspace folder" in Place().begin(
-        str(tmp_path), "x", "ray:one", __version__, 1, {}
-    )
-    assert "has Lightbox" in Place().begin(str(tmp_path), "x", "ray:one", "0.0.0", 1, {})
+    folder = tmp_path / "runs" / "x"
+    said = why_not_here(folder, __version__)
+    assert f"does not see the workspace folder {tmp_path};" in said
+    assert "has Lightbox" in why_not_here(folder, "0.0.0")
+    folder.mkdir(parents=True)
+    assert why_not_here(folder, __version__) == ""

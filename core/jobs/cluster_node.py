@@ -22,7 +22,7 @@ ENDING = "ending.json"  # in a job's folder: how the process of its last attempt
 
 class Place:
     """An actor of Ray's, one an attempt at a job. It goes as soon as its job's process has ended,
-    so that what it held is free at once.
+    so that what it held is free at once. Trap: it ends the process it is in.
     """
 
     def __init__(self) -> None:
@@ -42,20 +42,11 @@ class Place:
         """
         if self._child is not None:
             return ""
-        from core import __version__
         from core.jobs.engines import REPEATABLE_SUMS, spawn
 
-        if __version__ != version:
-            return (
-                f"The node {platform.node()} of the cluster has Lightbox {__version__}, this"
-                f" machine {version}; install the same on all."
-            )
         folder = Path(home) / "runs" / job
-        if not folder.is_dir():
-            return (
-                f"The node {platform.node()} of the cluster does not see the workspace folder"
-                f" {home}; it has to be a shared folder that has this path on every node."
-            )
+        if refusal := why_not_here(folder, version):
+            return refusal
         env = env | {CLUSTER_AT: _cluster_address()}
         if os.environ.get("CUDA_VISIBLE_DEVICES"):
             env = env | {"CUBLAS_WORKSPACE_CONFIG": REPEATABLE_SUMS}
@@ -76,6 +67,25 @@ class Place:
             with suppress(OSError):  # the folder may be gone by now
                 write_json(folder / ENDING, {"born": born, "code": code})
         os._exit(0)
+
+
+def why_not_here(folder: Path, version: str) -> str:
+    """Return a sentence where this node cannot do the job of `folder`, asked for by Lightbox
+    `version`; "" where it can.
+    """
+    from core import __version__
+
+    if __version__ != version:
+        return (
+            f"The node {platform.node()} of the cluster has Lightbox {__version__}, this"
+            f" machine {version}; install the same on all."
+        )
+    if not folder.is_dir():
+        return (
+            f"The node {platform.node()} of the cluster does not see the workspace folder"
+            f" {folder.parents[1]}; it has to be a shared folder that has this path on every node."
+        )
+    return ""
 
 
 def _cluster_address() -> str:

@@ -19,6 +19,7 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
 BEAT = 0.5  # seconds
+LAST_BEAT = 5.0  # seconds for which the end of a job waits for a beat that is under way
 HEED = 1.0  # seconds in which a job may end by itself once it hears that it is cancelled
 
 
@@ -47,7 +48,8 @@ class Reporter:
         self._end = threading.Lock()
         self._curve = ws.folder(job.id) / "scalars.jsonl"
         self._over = threading.Event()
-        threading.Thread(target=self._beat, daemon=True).start()
+        self._beats = threading.Thread(target=self._beat, daemon=True)
+        self._beats.start()
 
     def _beat(self) -> None:
         heard = None
@@ -101,8 +103,9 @@ class Reporter:
         return self._end.acquire(blocking=False)
 
     def close(self) -> None:
-        """Stop the heartbeat."""
+        """Stop the heartbeat; no word comes after this but where the catalogue does not answer."""
         self._over.set()
+        self._beats.join(timeout=LAST_BEAT)
 
     @property
     def seconds(self) -> float:
