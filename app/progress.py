@@ -4,6 +4,7 @@ nothing for the job.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import plotly.graph_objects as go
@@ -18,6 +19,7 @@ from core.workspace.catalogue import Job, act_on
 
 LONG = ("train", "import", "apply")  # kinds of job; the others are soon done
 CURVES_EVERY = 5.0  # seconds; drawn each second, they cost a small machine more than the training
+EARLIER = 30  # jobs of before that are listed
 STATES = {
     "queued": ":material/schedule: waiting",
     "running": ":material/play_circle: running",
@@ -169,6 +171,52 @@ def await_derived(
         submit_derived(kind, spec, context, seed, again=True)
         st.rerun()
     return None
+
+
+def ask_derived(
+    kind: str,
+    spec: dict[str, Any],
+    context: state.Context,
+    key: str,
+    label: str,
+    icon: str,
+    help: str | None = None,
+) -> Job | None:
+    """The job of `submit_derived`, which nobody has to wait for: asked for by the button `label`,
+    then its progress, or what became of it with a button to try again. Ended or not; None where it
+    was not asked for yet.
+    """
+    job = submit_derived(kind, spec, context, start=False)
+    if job is None:
+        st.button(
+            label,
+            type="primary",
+            icon=icon,
+            on_click=_try_again,
+            args=(kind, spec, context),
+            **allowed.lock("compute", help=help),
+        )
+    elif not job.ended:
+        live(job.id, key=f"{key}-job")
+    elif job.status != "done" and ended_badly(job, key):
+        _try_again(kind, spec, context)
+        st.rerun()
+    return job
+
+
+def _try_again(kind: str, spec: dict[str, Any], context: state.Context) -> None:
+    submit_derived(kind, spec, context, again=True)
+
+
+def list_earlier(kind: str, context: state.Context, now: Job | None, title: str) -> Iterator[Job]:
+    """The jobs of a kind that were done on the open run before, but for `now`, the newest first;
+    what is drawn for each lies folded away under `title`.
+    """
+    jobs = context.ws.catalogue.jobs(on_run=context.job.id, kind=kind, status="done")
+    others = [j for j in jobs if now is None or j.id != now.id]
+    if others:
+        with st.expander(f"{title} ({len(others)})"):
+            yield from others[::-1][:EARLIER]
 
 
 def ended_badly(job: Job, key: str) -> bool:

@@ -26,8 +26,8 @@ def _roles(register: str, person: str) -> dict[str, tuple[Project, Role]]:
     """The projects of a person by id, with the role there, the oldest first."""
     people = gate.register()
     assert people is not None
-    found = {p.id: (p, people.role(p.id, person)) for p in people.projects(person)}
-    return {id: (project, role) for id, (project, role) in found.items() if role}
+    roles = people.roles(person)
+    return {p.id: (p, roles[p.id]) for p in people.projects(person) if p.id in roles}
 
 
 def own_projects() -> dict[str, tuple[Project, Role]]:

@@ -10,13 +10,15 @@ from typing import Any
 import streamlit as st
 
 from app import state, text
-from core.people.roles import Act, NotAllowed
+from core.people.roles import ALLOWED, Act, NotAllowed
 
 
 def why_not(act: Act) -> str:
-    """Why the person may not do this in the open project, as a sentence; "" where they may."""
-    access = state.workspace().access
-    return "" if access.allows(act) else str(NotAllowed(access.role_now() or "viewer", act))
+    """Why the person may not do this in the open project, as a sentence; "" where they may. By the
+    role that the page was opened with: a page asks dozens of times, and a press asks the register.
+    """
+    role = state.workspace().access.role
+    return "" if act in ALLOWED[role] else str(NotAllowed(role, act))
 
 
 def lock(act: Act, disabled: bool = False, help: str | None = None) -> dict[str, Any]:

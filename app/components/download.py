@@ -26,7 +26,7 @@ def button(
     `st.download_button`.
     """
     locked = allowed.lock("export", disabled, help)
-    if allowed.why_not("export"):
+    if locked["disabled"]:
         data = b""  # nothing to take away lies behind it
     place.download_button(
         label, data, file_name, mime, on_click=_note, args=(what,), **locked, **more

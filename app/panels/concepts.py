@@ -75,7 +75,9 @@ def show(context: Context) -> None:
                 f"Concept “{test.concept}”: {test.says}",
                 f"concept-{test.slug}",
             )
-    _earlier(context, None if job is None else job.id)
+    for earlier in progress.list_earlier("concept", context, job, "Tested before on this run"):
+        for test in load_tests(context.ws, earlier.id):
+            st.markdown(f"- **{text.label(test.concept)}**: {text.label(test.says, 300)}")
 
 
 def _start(spec: dict[str, Any], context: Context) -> None:
@@ -143,15 +145,3 @@ def _column(context: Context, cell: Any) -> dict[str, Any]:
         "Value", found.codes()[1], format_func=text.plain, key=context.key(f"concept-of-{column}")
     )
     return column_spec(column, value)
-
-
-def _earlier(context: Context, now: str | None) -> None:
-    """Concepts that were tested on this run before."""
-    jobs = context.ws.catalogue.jobs(on_run=context.job.id, kind="concept", status="done")
-    others = [j for j in jobs if j.id != now]
-    if not others:
-        return
-    with st.expander(f"Tested before on this run ({len(others)})"):
-        for job in others[::-1][:30]:
-            for test in load_tests(context.ws, job.id):
-                st.markdown(f"- **{text.label(test.concept)}**: {text.label(test.says, 300)}")

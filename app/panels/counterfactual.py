@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from app import progress, text
-from app.components import allowed, download
+from app.components import download
 from app.pin import pin_button
 from app.state import Context
 from app.views import counterfactual as view
@@ -51,23 +51,9 @@ def show(context: Context, row: int, model: Any) -> None:
             help="Such as age, which nobody can change. Columns that name a case never change.",
         )
     spec = make_spec(context.ws, context.job.id, row, target, locked)
-    job = progress.submit_derived("counterfactual", spec, context, start=False)
-    if job is None:
-        st.button(
-            "Find the smallest change",
-            type="primary",
-            icon=":material/search:",
-            on_click=_start,
-            args=(spec, context),
-            **allowed.lock("compute"),
-        )
-    elif not job.ended:
-        progress.live(job.id, key="flip-job")
-    elif job.status != "done":
-        if progress.ended_badly(job, "flip"):
-            _start(spec, context)
-            st.rerun()
-    else:
+    label, icon = "Find the smallest change", ":material/search:"
+    job = progress.ask_derived("counterfactual", spec, context, "flip", label, icon)
+    if job is not None and job.status == "done":
         made = context.ws.artifact(job.id, "counterfactual")
         assert isinstance(made, Counterfactual)
         view.show(made, context)
@@ -83,10 +69,6 @@ def _first(context: Context, offered: list[str]) -> int:
     """The normal class first where one is known, else the first offered."""
     normal = f"class {context.data.normal}"
     return offered.index(normal) if normal in offered else 0
-
-
-def _start(spec: dict[str, Any], context: Context) -> None:
-    progress.submit_derived("counterfactual", spec, context, again=True)
 
 
 def _keep(made: Counterfactual, context: Context) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import streamlit as st
 
 from app import progress, state, text
-from app.components import allowed
 from app.pin import pin_button
 from app.state import Context
 from app.views import steering as view
@@ -50,27 +49,16 @@ def show(context: Context, row: int) -> None:
         st.info("No feature of this run is on in 5 training cases or more.")
         return
     spec = _form(context, offered)
-    job = progress.submit_derived("steer", spec, context, start=False)
-    if job is None:
-        st.button(
-            "Measure what it changes",
-            type="primary",
-            icon=":material/science:",
-            on_click=_start,
-            args=(spec, context),
-            **allowed.lock(
-                "compute",
-                help=f"Beside {CONTROLS} other features and {CONTROLS} random directions, in"
-                " held-out cases.",
-            ),
-        )
-    elif not job.ended:
-        progress.live(job.id, key="steer-job")
-    elif job.status != "done":
-        if progress.ended_badly(job, "steer"):
-            _start(spec, context)
-            st.rerun()
-    else:
+    job = progress.ask_derived(
+        "steer",
+        spec,
+        context,
+        "steer",
+        "Measure what it changes",
+        ":material/science:",
+        f"Beside {CONTROLS} other features and {CONTROLS} random directions, in held-out cases.",
+    )
+    if job is not None and job.status == "done":
         made = context.ws.artifact(job.id, "steering")
         assert isinstance(made, Steering)
         view.show(made, context)
@@ -80,7 +68,12 @@ def show(context: Context, row: int) -> None:
             f"{made.title}: {made.says}",
             f"steer-{made.feature}-{made.strength}",
         )
-    _earlier(context, None if job is None else job.id)
+    for earlier in progress.list_earlier("steer", context, job, "Measured before on this run"):
+        measured = context.ws.artifact(earlier.id, "steering")
+        assert isinstance(measured, Steering)
+        how = "taken out" if measured.off else f"{measured.strength:+g}×"
+        said = text.label(measured.says, 400)
+        st.markdown(f"- **{text.label(measured.title)}** ({how}): {said}")
 
 
 def _form(context: Context, offered: dict[int, str]) -> dict[str, Any]:
@@ -110,21 +103,3 @@ def _form(context: Context, offered: dict[int, str]) -> dict[str, Any]:
             " below. Below 0 the other end.",
         )
     return make_spec(int(feature), float(strength), how == OUT)
-
-
-def _start(spec: dict[str, Any], context: Context) -> None:
-    progress.submit_derived("steer", spec, context, again=True)
-
-
-def _earlier(context: Context, now: str | None) -> None:
-    """What was measured on this run before."""
-    jobs = context.ws.catalogue.jobs(on_run=context.job.id, kind="steer", status="done")
-    others = [j for j in jobs if j.id != now]
-    if not others:
-        return
-    with st.expander(f"Measured before on this run ({len(others)})"):
-        for job in others[::-1][:30]:
-            made = context.ws.artifact(job.id, "steering")
-            assert isinstance(made, Steering)
-            how = "taken out" if made.off else f"{made.strength:+g}×"
-            st.markdown(f"- **{text.label(made.title)}** ({how}): {text.label(made.says, 400)}")

@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
+from app.panels.effects import Effect, add_controls, draw_effects
 from app.panels.gallery import strip
 from app.state import Context
 from core.artifacts import ConceptTest
-from core.imaging.palette import ACCENT, AMBER, GREY
+from core.imaging.palette import GREY
 
 TITLE = "Concept"
 SHOWN = 8  # cases a row
@@ -56,42 +57,16 @@ def _effects(artifact: ConceptTest, context: Context) -> None:
     drawn = results[:BARS]
     names = [text.chart(name_output(r["output"]), 30) for r in drawn]
     figure = go.Figure()
-    figure.add_bar(
-        x=[3.92 * r["random_effect"] for r in drawn],
-        base=[-1.96 * r["random_effect"] for r in drawn],
-        y=names,
-        orientation="h",
-        name=f"95 % of {artifact.random} random concepts",
-        marker={"color": GREY, "opacity": 0.45},
-        width=0.8,
-        hoverinfo="skip",
-    )
-    for words, sign, colour, symbol in (
-        ("speaks for it", 1, AMBER, "triangle-right"),
-        ("speaks against it", -1, ACCENT, "triangle-left"),
-        ("not significant", 0, GREY, "circle-open"),
-    ):
-        some = [
-            (r, n)
-            for r, n in zip(drawn, names)
-            if (np.sign(r["effect"]) * r["significant"]) == sign
-        ]
-        if some:
-            figure.add_scatter(
-                x=[r["effect"] for r, _ in some],
-                y=[n for _, n in some],
-                mode="markers",
-                name=words,
-                marker={"color": colour, "size": 13, "symbol": symbol},
-            )
-    figure.update_layout(
-        barmode="overlay",
-        height=110 + 26 * len(drawn),
-        margin={"t": 10, "b": 10, "l": 10, "r": 10},
-        yaxis={"autorange": "reversed", "automargin": True, "type": "category"},
-        xaxis={"title": "change when a case gets the concept (log-odds)", "zeroline": True},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
-    )
+    spread = [1.96 * r["random_effect"] for r in drawn]
+    bands = [(n, -half, half) for n, half in zip(names, spread)]
+    add_controls(figure, f"95 % of {artifact.random} random concepts", bands, GREY, 0.45, 0.8)
+    effects = [
+        Effect(n, r["effect"], int(np.sign(r["effect"])) if r["significant"] else 0)
+        for r, n in zip(drawn, names)
+    ]
+    kinds = ("speaks for it", "speaks against it", "not significant")
+    axis = "change when a case gets the concept (log-odds)"
+    draw_effects(figure, effects, kinds, axis, 110)
     st.plotly_chart(
         figure,
         key=context.key(f"concept-{artifact.slug}-{artifact.concept}"),

@@ -10,12 +10,13 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
+from app.panels.effects import Effect, add_controls, draw_effects
 from app.panels.gallery import thumbs
 from app.state import Context
 from app.views.traversal import draw_generated, gauge, values_table
 from core.artifacts import Steering
 from core.imaging import render
-from core.imaging.palette import ACCENT, AMBER, FAINT, GREY, OKABE_ITO
+from core.imaging.palette import FAINT, GREY, OKABE_ITO
 
 TITLE = "Steering"
 BARS, LINES = 12, 6
@@ -70,51 +71,24 @@ def _shifts(made: Steering, context: Context) -> None:
         ("feature", f"along {made.features} other features", FAINT, 0.8),
         ("direction", f"in {made.directions} random directions", GREY, 0.4),
     ):
-        some = [(r, n) for r, n in zip(drawn, names) if f"{control}_low" in r]
-        if some:
-            figure.add_bar(
-                x=[r[f"{control}_high"] - r[f"{control}_low"] for r, _ in some],
-                base=[r[f"{control}_low"] for r, _ in some],
-                y=[n for _, n in some],
-                orientation="h",
-                name=words,
-                marker={"color": colour, "opacity": 0.5},
-                width=width,
-                hoverinfo="skip",
-            )
-    for words, sign, colour, symbol in (
-        ("raised", 1, AMBER, "triangle-right"),
-        ("lowered", -1, ACCENT, "triangle-left"),
-        ("no more than controls", 0, GREY, "circle-open"),
-    ):
-        some = [
-            (r, n) for r, n in zip(drawn, names) if np.sign(r["shift"]) * r["stands_out"] == sign
+        bands = [
+            (n, r[f"{control}_low"], r[f"{control}_high"])
+            for r, n in zip(drawn, names)
+            if f"{control}_low" in r
         ]
-        if some:
-            error = None
-            if all(r["low"] is not None for r, _ in some):
-                error = {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [r["high"] - r["shift"] for r, _ in some],
-                    "arrayminus": [r["shift"] - r["low"] for r, _ in some],
-                }
-            figure.add_scatter(
-                x=[r["shift"] for r, _ in some],
-                y=[n for _, n in some],
-                mode="markers",
-                name=words,
-                error_x=error,
-                marker={"color": colour, "size": 13, "symbol": symbol},
-            )
-    figure.update_layout(
-        barmode="overlay",
-        height=150 + 26 * len(drawn),
-        margin={"t": 10, "b": 10, "l": 10, "r": 10},
-        yaxis={"autorange": "reversed", "automargin": True, "type": "category"},
-        xaxis={"title": "mean change of the probability", "zeroline": True},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
-    )
+        add_controls(figure, words, bands, colour, 0.5, width)
+    shifts = [
+        Effect(
+            n,
+            r["shift"],
+            int(np.sign(r["shift"])) if r["stands_out"] else 0,
+            r["low"],
+            r["high"],
+        )
+        for r, n in zip(drawn, names)
+    ]
+    kinds = ("raised", "lowered", "no more than controls")
+    draw_effects(figure, shifts, kinds, "mean change of the probability", 150)
     left, right = st.columns([3, 2])
     key = context.key(f"steer-{made.feature}-{made.strength}-{made.off}")
     left.plotly_chart(figure, key=key, config={"displayModeBar": False})

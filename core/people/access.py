@@ -32,9 +32,7 @@ class Access:
 
     def allows(self, act: Act) -> bool:
         """Whether the role allows `act`; asks the register anew, since roles change."""
-        if self.register is None:
-            return True
-        role = self.register.role(self.project, self.person)
+        role = self.role_now()
         return role is not None and act in ALLOWED[role]
 
     def permit(self, act: Act, what: str = "") -> None:
@@ -43,9 +41,10 @@ class Access:
         """
         if self.register is None:
             return
-        if not self.allows(act):
+        role = self.role_now()
+        if role is None or act not in ALLOWED[role]:
             self.note("refused", f"{act} {what}")
-            raise NotAllowed(self.register.role(self.project, self.person) or "viewer", act)
+            raise NotAllowed(role or "viewer", act)
         if act not in UNLISTED:
             self.note(act, what)
 

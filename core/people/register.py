@@ -9,12 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from sqlalchemy import (
     DDL,
-    URL,
     Column,
     Connection,
     Float,
@@ -26,13 +24,13 @@ from sqlalchemy import (
     delete,
     event,
     insert,
-    make_url,
     select,
     update,
 )
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from core.errors import UserError
+from core.io.database_address import parse_address, require_postgres
 from core.io.files import close_to_others, make_folder
 from core.people.roles import Role, check_role
 from core.settings import Settings
@@ -124,8 +122,11 @@ class Register:
                 f"The folder of projects {self.folder} cannot be written ({e.strerror}); set"
                 " LIGHTBOX_PROJECTS to another."
             ) from None
-        where = _address(url) or f"sqlite:///{self.folder / 'people.db'}"
-        self.engine = create_engine(where, pool_pre_ping=True, hide_parameters=True)
+        where = url or f"sqlite:///{self.folder / 'people.db'}"
+        address = parse_address(where, "LIGHTBOX_PEOPLE", "postgresql://USER@HOST/DATABASE")
+        if address.get_backend_name() == "postgresql":
+            require_postgres()
+        self.engine = create_engine(address, pool_pre_ping=True, hide_parameters=True)
         if self.engine.dialect.name == "sqlite":
 
             @event.listens_for(self.engine, "connect")
@@ -193,15 +194,16 @@ class Register:
         close_to_others(make_folder(self.folder / id))
         return made
 
+    def roles(self, person: str) -> dict[str, Role]:
+        """Return what `person` is in each of their projects, by the project's id."""
+        asked = select(_members).where(_members.c.person == person.lower())
+        with self._open(self.engine.connect) as db:
+            rows = db.execute(asked).mappings()
+            return {row["project"]: check_role(row["role"]) for row in rows}
+
     def role(self, project: str, person: str) -> Role | None:
         """Return what `person` is in a project, None where nothing."""
-        with self._open(self.engine.connect) as db:
-            found = db.execute(
-                select(_members.c.role).where(
-                    _members.c.project == project, _members.c.person == person.lower()
-                )
-            ).scalar()
-        return check_role(found) if found else None
+        return self.roles(person).get(project)
 
     def members(self, project: str) -> dict[str, Role]:
         """Return the role of each person of a project, by address."""
@@ -257,23 +259,6 @@ class Register:
         with self._open(self.engine.connect) as db:
             for row in db.execute(asked.execution_options(yield_per=1000)).mappings():
                 yield Line(**row)
-
-
-def _address(url: str) -> URL | str:
-    """Return the address with the driver that the extra `postgres` brings."""
-    if not url:
-        return ""
-    try:
-        found = make_url(url)
-    except ArgumentError:  # not quoted: it may hold a password
-        raise UserError(
-            "LIGHTBOX_PEOPLE is no address; it is to be postgresql://USER@HOST/DATABASE."
-        ) from None
-    if found.drivername in ("postgresql", "postgres"):
-        if find_spec("psycopg") is None:
-            raise UserError("PostgreSQL needs an extra: pip install lightbox[postgres].")
-        return found.set(drivername="postgresql+psycopg")
-    return found
 
 
 def check_person(given: str) -> str:

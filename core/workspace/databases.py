@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoneFree
 
 from core.errors import FAULTS, Full, UserError
+from core.io.database_address import parse_address, require_postgres
 from core.io.files import has_room
 
 FORMS = "postgresql://USER@HOST/DATABASE or sqlite:///PATH"
-NEEDS_POSTGRES = "PostgreSQL needs an extra: pip install lightbox[postgres]."
 DAMAGED = (
     "The catalogue of the workspace is damaged; start Lightbox again and it is rebuilt from the"
     " folders. Runs and data are not touched."
@@ -158,10 +158,7 @@ class Postgres:
             return _ENGINES[self]
 
     def _new_engine(self) -> Engine:
-        try:
-            import psycopg  # noqa: F401
-        except ImportError:
-            raise UserError(NEEDS_POSTGRES) from None
+        require_postgres()
         given = self.url.query.get("options", "")
         options = f"{given} -csearch_path={self.schema} -clock_timeout=1s"
         return create_engine(
@@ -282,13 +279,9 @@ def parse(url: str, schema: str = "") -> Database:
     """Return the database at `url`, in PostgreSQL its schema `schema`. UserError where it is no
     address of either; it is not quoted, since it may hold a password.
     """
-    try:
-        found = make_url(url)
-        found.port  # noqa: B018
-    except (ArgumentError, ValueError):
-        raise UserError(f"LIGHTBOX_CATALOGUE is no address; it is to be {FORMS}.") from None
-    if found.drivername.split("+")[0] in ("postgresql", "postgres"):
-        return Postgres(found.set(drivername="postgresql+psycopg"), schema)
+    found = parse_address(url, "LIGHTBOX_CATALOGUE", FORMS)
+    if found.get_backend_name() == "postgresql":
+        return Postgres(found, schema)
     if found.get_backend_name() == "sqlite":
         return Lite(url=url)
     raise UserError(f"LIGHTBOX_CATALOGUE names another kind of database; it is to be {FORMS}.")

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.browser.conftest import FLAGS, chromium, serving
+from tests.browser.conftest import FLAGS, chromium, frame_sizes, serving
 
 ROWS = 10_000
 PAGES = ("Latent map", "Results", "Clusters", "Anomalies", "Runs", "Data")
@@ -81,8 +81,7 @@ def main() -> None:
             )
             page.context.add_cookies([url.cookie])
             page.set_default_timeout(60_000)
-            frames: list[int] = []
-            page.on("websocket", lambda w: w.on("framereceived", lambda f: frames.append(len(f))))
+            frames = frame_sizes(page)
             page.goto(url)
             page.wait_for_selector("[data-testid=stSidebar]")
             times = [first_page(page, f"{url}/?dataset=many&run={run}") for _ in range(3)]

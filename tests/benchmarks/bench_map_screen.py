@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.browser.conftest import FLAGS, chromium, serving
+from tests.browser.conftest import FLAGS, Address, chromium, frame_sizes, serving
 
 SIZES = (1_000_000, 10_000_000)
 MAP = "Object.values(window.lightboxMaps)[0].map"
@@ -40,6 +40,15 @@ COUNT = f"""() => {{
     window.frames_drawn += 1;
   }});
 }}"""
+
+
+def open_page(p: Any, url: Address) -> tuple[Any, Any, list[int]]:
+    """A browser, a page in it that the app at `url` lets in, and the bytes of what it hears."""
+    browser = p.chromium.launch(executable_path=chromium(), args=FLAGS)
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.context.add_cookies([url.cookie])
+    page.set_default_timeout(120_000)
+    return browser, page, frame_sizes(page)
 
 
 def prepare(home: Path, rows: int) -> str:
@@ -93,15 +102,7 @@ def measure(home: Path, run: str, rows: int, everything: bool) -> dict[str, Any]
     env = {"LIGHTBOX_HOME": str(home)}
     os.environ |= env  # for the client
     with serving(env, home / "app.log") as url, sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.context.add_cookies([url.cookie])
-        page.set_default_timeout(120_000)
-        sizes: list[int] = []
-        page.on(
-            "websocket",
-            lambda line: line.on("framereceived", lambda data: sizes.append(len(data))),
-        )
+        browser, page, sizes = open_page(p, url)
         page.goto(f"{url}/library?dataset=many&run={run}")
         page.wait_for_selector("[data-testid=stSidebar]")
         page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")

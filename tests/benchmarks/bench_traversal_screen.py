@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.bench_map_screen import Told
-from tests.browser.conftest import FLAGS, chromium, serving
+from tests.benchmarks.bench_map_screen import Told, open_page
+from tests.browser.conftest import serving
 
 BENCH = "[data-testid=traversal]"
 TIMES = 5
@@ -76,15 +76,7 @@ def measure(home: Path, run: str) -> dict[str, Any]:
     env = {"LIGHTBOX_HOME": str(home)}
     os.environ |= env
     with serving(env, home / "app.log") as url, sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.context.add_cookies([url.cookie])
-        page.set_default_timeout(120_000)
-        sizes: list[int] = []
-        page.on(
-            "websocket",
-            lambda line: line.on("framereceived", lambda data: sizes.append(len(data))),
-        )
+        browser, page, sizes = open_page(p, url)
         server = psutil.Process(json.loads((home / "server.json").read_text())["pid"])
         found["browser"] = browser.version
         menu = page.get_by_test_id("stSidebarNav")

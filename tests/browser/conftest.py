@@ -73,6 +73,13 @@ def note_frames(page: Any) -> None:
     page.on("websocket", opened)
 
 
+def frame_sizes(page: Any) -> list[int]:
+    """Bytes of each message that the page hears from its server from now on; the list grows."""
+    sizes: list[int] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda f: sizes.append(len(f))))
+    return sizes
+
+
 def _unanswered(page: Any) -> bool:
     """Whether the page still says "not running" of a click because the busy server has not begun
     with it.

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import lightbox
-from tests.browser.conftest import settled, train_on_digits
+from tests.browser.conftest import frame_sizes, settled, train_on_digits
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 MOST = 20_000  # bytes of one frame after a selection
@@ -27,11 +27,7 @@ def on_map(page: Any, served: str, home: Path) -> Any:
     sends.
     """
     run = train_on_digits(home, 16, "auto")
-    page.sizes = []
-    page.on(
-        "websocket",
-        lambda line: line.on("framereceived", lambda data: page.sizes.append(len(data))),
-    )
+    page.sizes = frame_sizes(page)
     page.goto(f"{served}/latent?dataset=digits&run={run}")
     settled(page)
     page.locator(".lm[data-ready]").wait_for()
@@ -280,11 +276,7 @@ def test_a_lasso_among_100_000_cases_sends_little(
     from tests.benchmarks.bench_map_screen import prepare
 
     run = prepare(home, 100_000)
-    page.sizes = []
-    page.on(
-        "websocket",
-        lambda line: line.on("framereceived", lambda data: page.sizes.append(len(data))),
-    )
+    page.sizes = frame_sizes(page)
     page.goto(f"{served}/library?dataset=many&run={run}")
     settled(page)
     monkeypatch.setenv("LIGHTBOX_HOME", str(home))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.access import gate
+from app.access import gate, projects
 from app.components import allowed, download
 from core.data.samples.catalogue import make_sample
 from core.jobs import queue
@@ -48,6 +48,8 @@ def made(tmp_path_factory):
 def here(made, monkeypatch):
     register, _ = made
     monkeypatch.setenv("LIGHTBOX_PROJECTS", str(register.folder))
+    # a page knows its role for a moment; here it changes from one test to the next
+    monkeypatch.setattr(projects, "_roles", projects._roles.__wrapped__)
     gate.register.cache_clear()
     yield made
     gate.register.cache_clear()

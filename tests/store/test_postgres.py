@@ -14,10 +14,11 @@ import time
 import pytest
 
 from core.errors import UserError
+from core.io.database_address import NEEDS_POSTGRES
 from core.workspace import catalogue as catalogue_module
 from core.workspace import server_catalogue, versions
 from core.workspace.catalogue import Catalogue, Job
-from core.workspace.databases import NEEDS_POSTGRES, parse
+from core.workspace.databases import parse
 from core.workspace.server_catalogue import LOCATION, NEXT
 from core.workspace.workspace import Workspace
 from tests.app.test_cli import lightbox

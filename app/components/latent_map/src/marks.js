@@ -119,12 +119,28 @@ export class Pictures {
   }
 }
 
-// Rings the case that is under the mouse on another map of the page.
-export class Ring {
-  constructor(stage) {
-    this.layer = layer(stage, "lm-ring");
+// A mark on one case, position `at` in the message; -1 = on none.
+class Mark {
+  constructor(stage, look) {
+    this.layer = layer(stage, look);
     this.layer.hidden = true;
     this.at = -1;
+  }
+
+  place(at) {
+    this.layer.hidden = this.at < 0 || !at;
+    if (this.layer.hidden) return;
+    const [x, y] = at.place(this.message.x[this.at], this.message.y[this.at]);
+    this.layer.style.left = `${x}px`;
+    this.layer.style.top = `${y}px`;
+    this.layer.dataset.index = this.at;
+  }
+}
+
+// Rings the case that is under the mouse on another map of the page.
+export class Ring extends Mark {
+  constructor(stage) {
+    super(stage, "lm-ring");
     this.heard = (e) => this.ring(e.detail);
     document.addEventListener("lightbox-hover", this.heard);
   }
@@ -147,42 +163,22 @@ export class Ring {
     this.place(this.now());
   }
 
-  place(at) {
-    this.layer.hidden = this.at < 0 || !at;
-    if (this.layer.hidden) return;
-    const [x, y] = at.place(this.message.x[this.at], this.message.y[this.at]);
-    this.layer.style.left = `${x}px`;
-    this.layer.style.top = `${y}px`;
-    this.layer.dataset.index = this.at;
-  }
-
   destroy() {
     document.removeEventListener("lightbox-hover", this.heard);
   }
 }
 
 // A ring with four strokes around the case that is looked at, wherever the page shows it.
-export class Looked {
+export class Looked extends Mark {
   constructor(stage) {
-    this.layer = layer(stage, "lm-looked");
+    super(stage, "lm-looked");
     this.layer.setAttribute("title", "The case that is looked at");
-    this.layer.hidden = true;
-    this.at = -1;
   }
 
   // `i`: which case, -1 = none.
   show(message, i) {
     this.message = message;
     this.at = i >= 0 && i < message.n ? i : -1;
-  }
-
-  place(at) {
-    this.layer.hidden = this.at < 0 || !at;
-    if (this.layer.hidden) return;
-    const [x, y] = at.place(this.message.x[this.at], this.message.y[this.at]);
-    this.layer.style.left = `${x}px`;
-    this.layer.style.top = `${y}px`;
-    this.layer.dataset.index = this.at;
   }
 }
 
