@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 from core.errors import private_traceback
+from core.io.events import log_event
 from core.io.files import append_line, make_folder
 from core.settings import Settings
 
@@ -20,6 +21,7 @@ def log_error(error: BaseException, on_screen: bool = False) -> str:
     bug = uuid.uuid4().hex[:8]
     log = Path(Settings().home).expanduser() / "log" / "errors.log"
     said = private_traceback(error)
+    log_event("error", id=bug, type=type(error).__name__)
     try:
         append_line(make_folder(log.parent) / log.name, f"{bug} {type(error).__name__}\n{said}\n")
     except OSError as e:

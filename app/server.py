@@ -15,6 +15,7 @@ import hmac
 import html
 import os
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -23,8 +24,10 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from app.access import gate, identity, sessions
+from app.monitoring import routes as monitoring
 from app.outside import orders
 from core.errors import UserError
+from core.io.events import log_event
 from core.io.files import keep_new_files_private
 from core.jobs.starting import release_supervisor
 from core.settings import OWN_NAMES, Settings
@@ -83,18 +86,25 @@ class StayHome:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        began = time.perf_counter()
+
         async def sent(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message = message | {"headers": [*message.get("headers", []), *HEADERS]}
+                _log_request(scope, message["status"], began)
             await send(message)
 
         if scope["type"] not in ("http", "websocket"):  # the life of the server itself
+            log_event("server", state="started", pid=os.getpid())
             try:
                 await self.app(scope, receive, send)
             finally:
+                log_event("server", state="stopped", pid=os.getpid())
                 _release_supervisors()
         elif not check_host(scope):
             await refuse(scope, receive, sent, OTHER_HOST)
+        elif scope["path"] in monitoring.PATHS:
+            await self._serve_administrator(scope, receive, sent)
         elif SHARED and scope["path"] != HEALTH:
             await self._serve_person(scope, receive, sent, send)
         elif brings_token(scope):
@@ -104,6 +114,21 @@ class StayHome:
         else:
             scope = identity.label_scope(scope, None, "")
             await self.app(scope, receive, sent if scope["type"] == "http" else send)
+
+    async def _serve_administrator(self, scope: Any, receive: Any, sent: Any) -> None:
+        """The server's figures and health, as `app.monitoring.routes` says."""
+        if scope["type"] != "http":
+            await refuse(scope, receive, sent, NOT_YOURS)
+            return
+        settings = Settings()
+        if SHARED:
+            person = identity.find_person(scope, settings)
+            sees = person is not None and monitoring.is_administrator(person.name)
+        else:
+            sees = is_admitted(scope)
+        if sees or monitoring.brings_token(scope):
+            scope = monitoring.let_see(scope)
+        await self.app(identity.label_scope(scope, None, ""), receive, sent)
 
     async def _serve_person(self, scope: Any, receive: Any, sent: Any, send: Any) -> None:
         """What is asked for, to the person who signed in; else the page that says how to."""
@@ -131,6 +156,25 @@ class StayHome:
             await _answer(sent, 401 if person is None else 403, "text/html", page.encode(), plain)
         else:
             await refuse(scope, receive, sent, NOT_YOURS)
+
+
+ROUTES = {  # the first part of an address, or the first two -> what the log calls it
+    "media": "media",
+    "static": "static",
+    "lightbox": "lightbox",
+    "_stcore/upload_file": "upload",
+    "_stcore/stream": "stream",
+    "_stcore/health": "health",
+    "auth": "login",
+    "oauth2callback": "login",
+}
+
+
+def _log_request(scope: Any, status: int, began: float) -> None:
+    parts = scope["path"].strip("/").split("/")
+    route = ROUTES.get("/".join(parts[:2])) or ROUTES.get(parts[0], "page")
+    took = 1000 * (time.perf_counter() - began)
+    log_event("request", route=route, status=status, milliseconds=took)
 
 
 def _release_supervisors() -> None:
@@ -257,7 +301,7 @@ def failed(error: Exception) -> bool:
 keep_new_files_private()
 app = st.App(
     Path(__file__).parent / "main.py",
-    routes=[orders.route()],
+    routes=[orders.route(), *monitoring.routes()],
     middleware=[Middleware(StayHome)],
     on_script_error=failed,
 )

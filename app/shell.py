@@ -11,6 +11,7 @@ from app import navigation, state, text
 from app.access import projects
 from app.components import allowed, theme
 from core.data.dataset import Dataset
+from core.io.room import look_at_room
 from core.jobs import cluster
 from core.settings import Settings, loopback
 from core.workspace import review
@@ -23,6 +24,8 @@ def show_news() -> None:
     told += state.workspace().startup_messages()
     for said in told:
         st.warning(text.label(said, 600), icon=":material/build:")
+    if said := look_at_room(state.workspace().home).sentence:
+        st.warning(text.label(said, 300), icon=":material/hard_drive:")
     if said := cluster.last_word(state.workspace().home):
         st.error(text.label(said, 600), icon=":material/lan_disconnect:")
     if told:

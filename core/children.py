@@ -29,11 +29,12 @@ FOLDERS = (  # one folder or file each
     "LIGHTBOX_SHARED",
     "LIGHTBOX_PROJECTS",
     "LIGHTBOX_SECRETS",
+    "LIGHTBOX_EVENTS",
 )
 LISTS = ("LIGHTBOX_METHODS", "LIGHTBOX_FOLDERS")  # folders, separated as in PATH
 SQLITE = "sqlite:///"
 SAFE = "PYTHONSAFEPATH"
-SECRET = ("LIGHTBOX_CATALOGUE", "PGPASSWORD")  # may hold a password
+SECRET = ("LIGHTBOX_CATALOGUE", "LIGHTBOX_METRICS_TOKEN", "PGPASSWORD")  # hold, or may, a secret
 CONFIGURED = ("matplotlib", "numba")  # read settings from the current folder when they are imported
 
 

@@ -94,6 +94,37 @@ class Settings(BaseSettings):
         default="127.0.0.1,::1",
         description="The addresses of proxies whose header is believed, with commas.",
     )
+    admins: str = Field(
+        default="",
+        description=(
+            "Addresses of people, with commas, to whom a shared server shows its"
+            " [metrics and health](../how-to/run-a-server.md) in the browser."
+        ),
+    )
+    metrics_token: str = Field(
+        default="",
+        repr=False,
+        pattern=r"^$|^[!-~]{24,}$",
+        description=(
+            "24 letters or more: who sends them (`Authorization: Bearer ...`) is given the server's"
+            " [metrics and health](../how-to/run-a-server.md)."
+        ),
+    )
+    events: Path | None = Field(
+        default=None,
+        description=(
+            "A file to which the server and all its processes append what happens, a line of JSON"
+            " each: jobs, requests, the disk, errors, by ids and never by names."
+        ),
+    )
+    quota: float = Field(
+        default=0.0,
+        ge=0.0,
+        description=(
+            "GiB of disk that each workspace (project) may take up; above, nothing is imported or"
+            " trained. 0: as much as there is."
+        ),
+    )
     light_jobs: int = Field(
         default=1,
         description="How many maps, explanations and measurements may run beside one training.",

@@ -27,7 +27,9 @@ def count_groups(groups: Iterable[Any]) -> int:
 
 
 def size(many: int) -> str:
-    """Return bytes in words: "36 kB", "1.2 MB"."""
+    """Return bytes in words: "36 kB", "1.2 MB", "12.5 GB"."""
+    if many >= 1e10:
+        return f"{many / 1e9:,.1f} GB"
     return f"{many / 1e6:,.1f} MB" if many >= 1e5 else f"{max(1, round(many / 1e3))} kB"
 
 

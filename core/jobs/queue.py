@@ -20,6 +20,7 @@ from core.artifacts import Embedding
 from core.data.normal import keep_normal_only
 from core.errors import UserError, require_train
 from core.io.files import make_folder, remove, write_array
+from core.io.room import require_room
 from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.reconciling import reconcile
@@ -75,6 +76,7 @@ def train(
     if kind is None:
         raise UserError(f"There is no method “{method}” (there are: {', '.join(methods())}).")
     require_train()
+    require_room(ws.home)
     checked = check_params(kind, params or {})
     rows = {
         "only": notes.find_named_rows(ws, dataset, only) if only else None,
@@ -165,6 +167,7 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
     )
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
+    require_room(ws.home)
     base, entry = finished_run(ws, run, "applied"), ws.entry(dataset)
     if base.kind == "apply":
         raise UserError(f"{base.id} is an application of run {base.on_run}; name that run.")
@@ -221,6 +224,7 @@ def import_data(
     ws.permit("data", f"import {id}")
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
+    require_room(ws.home)
     if not Path(path).exists():
         raise UserError(f"There is no file or folder {Path(path).name}.")
     if name is not None:

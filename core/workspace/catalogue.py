@@ -34,6 +34,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoneFree
 
 from core.errors import UserError
+from core.io.events import log_event
 from core.people.roles import Act
 from core.workspace.databases import Database, Lite, parse
 
@@ -173,6 +174,7 @@ class Catalogue:
     """
 
     patience = 10.0
+    project: str | None = None  # whose it is, for the log of events
 
     def __init__(self, where: Path | str | Database, full: bool = False) -> None:
         """`where`: the path of an SQLite file, a SQLAlchemy URL, or a database. The schema is taken
@@ -301,7 +303,10 @@ class Catalogue:
             return found is not None and found.created == values["created"]
 
         try:
-            return self._write_once(add, stands, "READ COMMITTED")
+            added = self._write_once(add, stands, "READ COMMITTED")
+            if added:
+                self._log(job.id, job.status, kind=job.kind, method=job.method or None)
+            return added
         except IntegrityError:
             if job.token and self.jobs(token=job.token):
                 return False
@@ -339,7 +344,20 @@ class Catalogue:
             found = self.job(id)
             return found is not None and vars(found).items() >= values.items()
 
-        return self._write_once(lambda c: c.execute(query).rowcount == 1, stands)
+        changed = self._write_once(lambda c: c.execute(query).rowcount == 1, stands)
+        if changed and "status" in values:
+            self._log(id, values["status"], seconds=values.get("seconds"))
+        return changed
+
+    def _log(self, id: str, state: str, **facts: str | float | None) -> None:
+        log_event("job", project=self.project, id=id, state=state, **facts)
+
+    def count_jobs(self) -> list[tuple[str, str, int, float]]:
+        """Return (kind, status, how many, seconds of compute time in all), for each there is."""
+        query = select(
+            _jobs.c.kind, _jobs.c.status, func.count(), func.coalesce(func.sum(_jobs.c.seconds), 0)
+        ).group_by(_jobs.c.kind, _jobs.c.status)
+        return self._do(lambda c: [(k, s, int(n), float(t)) for k, s, n, t in c.execute(query)])
 
     def remove_job(self, id: str) -> None:
         """Take a job out; its folder stays."""

@@ -22,6 +22,7 @@ from sqlalchemy import Engine, create_engine, event, inspect
 from core.errors import Full, UserError
 from core.io.files import has_room, make_folder, move, remove, write_bytes
 from core.io.locks import hold_lock
+from core.settings import Settings
 from core.workspace import records
 from core.workspace.catalogue import Catalogue, Job, fill
 from core.workspace.databases import Busy, Lite, Postgres, parse
@@ -39,6 +40,12 @@ def open_catalogue(home: Path, url: str = "", keep: bool = True) -> Catalogue:
     """Return the catalogue of the workspace in `home`, or the one at `url`; `keep` some of the disk
     for when it is full. UserError when it was made by a newer Lightbox or cannot be opened.
     """
+    found = _open_where_it_is(home, url, keep)
+    found.project = home.name if Settings().projects else None
+    return found
+
+
+def _open_where_it_is(home: Path, url: str, keep: bool) -> Catalogue:
     database = parse(url) if url else Lite(home / "catalogue.db")
     if isinstance(database, Postgres):
         return open_on_server(home, database)

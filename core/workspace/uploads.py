@@ -19,6 +19,7 @@ from typing import IO
 from core import limits
 from core.errors import UserError
 from core.io.files import make_folder, remove, write_json, write_with
+from core.io.room import require_room
 from core.workspace.import_request import REQUEST
 from core.workspace.workspace import Workspace
 
@@ -45,9 +46,10 @@ def store_upload(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Uploa
     way.
 
     One file stays as it is when it is a zip; everything else goes into a zip of our own, unpacked.
-    UserError for too many files, or two of one name.
+    UserError for too many files, two of one name, or a full disk.
     """
     ws.permit("data", f"{len(files)} files uploaded")
+    require_room(ws.home)
     if len(files) > limits.MEMBERS:
         raise UserError(
             f"{len(files):,} files were chosen; at most {limits.MEMBERS:,} are taken at once."
