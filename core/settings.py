@@ -5,6 +5,8 @@ variables.
 from __future__ import annotations
 
 import ipaddress
+import os
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -182,3 +184,15 @@ class Settings(BaseSettings):
             "which is as fast or faster on a processor."
         ),
     )
+
+
+def workspace_folder() -> str:
+    """Return the folder of the workspace; read again only where LIGHTBOX_HOME has changed, since a
+    page asks for it some thirty times.
+    """
+    return _workspace_folder(os.environ.get("LIGHTBOX_HOME"))
+
+
+@cache
+def _workspace_folder(given: str | None) -> str:
+    return str(Settings().home)

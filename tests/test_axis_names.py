@@ -5,11 +5,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 import lightbox
 from core.artifacts import Embedding
 from core.errors import UserError
-from core.explain.axis_names import measure_pictures, name_axes
+from core.explain.axis_names import _ranker, measure_pictures, name_axes
 from core.workspace import notes
 
 
@@ -72,6 +73,15 @@ def test_several_categories_have_eta_squared():
     assert 0.5 < first.low < first.value < first.high < 1
     few = replace(fit.embedding, rows=data.rows[:12], z=np.asarray(fit.embedding.z)[:12])
     assert name_axes(few, data) == [None, None], "too few cases say nothing"
+
+
+def test_ranks_among_some_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for x in (rng.normal(size=50), rng.integers(0, 4, 50), np.ones(50)):
+        rank = _ranker(x)
+        for many in (50, 30, 1):
+            i = rng.permutation(50)[:many]
+            np.testing.assert_array_equal(rank(i), rankdata(x[i]))
 
 
 def test_measures_of_pictures_are_what_they_are_called():

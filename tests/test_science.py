@@ -7,6 +7,7 @@ import torch
 from core.artifacts import Embedding, Model
 from core.data.samples.catalogue import make_sample
 from core.explain import traversal
+from core.explain.axis_names import kept_names, name_axes
 from core.jobs import queue
 from core.jobs.run_folder import find_artifact
 from core.maps.faithfulness import faithfulness
@@ -105,7 +106,7 @@ def test_what_is_decoded_ahead_is_what_each_place_decodes_to():
             )
 
 
-def test_a_run_keeps_what_each_of_its_axes_changes(tmp_path):
+def test_a_run_keeps_what_each_of_its_axes_changes_and_follows(tmp_path):
     ws = Workspace(tmp_path)
     ws.add(make_sample("digits").take(np.arange(120)))
     run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 4}).id, timeout=200)
@@ -114,6 +115,8 @@ def test_a_run_keeps_what_each_of_its_axes_changes(tmp_path):
     measured = traversal.measure_axis_effects(model, embedding)
     np.testing.assert_allclose(embedding.effect, measured, rtol=1e-5)
     assert embedding.effect[0] > embedding.effect[-1] > 0
+    assert any(embedding.follows)
+    assert kept_names(embedding, None) == name_axes(embedding, ws.dataset("digits"))
 
 
 def test_killed_and_resumed_equals_straight(tmp_path):

@@ -30,7 +30,7 @@ def axes(
     that follows none beyond chance is not listed.
     """
     from core.artifacts import Embedding
-    from core.explain.axis_names import name_axes
+    from core.explain.axis_names import kept_names
     from core.jobs import queue
     from core.jobs.apply import load_data_as_seen
     from core.jobs.run_folder import find_artifact
@@ -48,7 +48,7 @@ def axes(
     if undo and not notes.undo_axis_name(ws, job.id):
         raise UserError("No axis of this run was named, so there is nothing to undo.")
     given = notes.load_axis_names(ws, job.id)
-    known = [a for a in name_axes(embedding, load_data_as_seen(ws, job)) if a is not None]
+    known = [a for a in kept_names(embedding, load_data_as_seen(ws, job)) if a is not None]
     found = {
         "run": job.id,
         "axes": [asdict(a) | {"axis": a.axis + 1} for a in known],

@@ -14,7 +14,7 @@ from app.components import allowed
 from app.state import Context
 from app.views.traversal import opened
 from core.artifacts import Embedding
-from core.explain.axis_names import AxisName, name_axes
+from core.explain.axis_names import AxisName, kept_names
 from core.workspace import notes
 
 
@@ -24,7 +24,7 @@ def followed(home: str, run: str) -> list[AxisName | None]:
     embedding = opened(home, run)[1]
     if embedding is None or embedding.geometry == "sparse":
         return []
-    return name_axes(embedding, state.context_of(run).data)
+    return kept_names(embedding, state.context_of(run).data)
 
 
 def with_names(context: Context, embedding: Embedding) -> Embedding:
@@ -78,7 +78,8 @@ def show(context: Context) -> None:
             st.caption(
                 "The column was chosen on training cases and measured on held-out ones; q: share of"
                 " false findings to expect over all axes and columns. An axis also follows what"
-                " goes with a column: this is what it follows, not what it means."
+                " goes with a column: this is what it follows, not what it means. Looked for when"
+                " the run was trained; labels changed since then are not in it."
             )
         else:
             st.caption("No axis follows a known column or picture measure beyond chance.")

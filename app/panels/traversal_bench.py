@@ -17,12 +17,13 @@ from app.state import Context
 from app.views import traversal as views
 from core.artifacts import Embedding
 from core.explain import traversal
-from core.imaging import render
+from core.imaging import orientation, render
 from core.imaging.windowing import DisplaySettings
 
 STEPS = 15  # places of a slider
 AXES = 16  # sliders
 WAIT = 0.5  # seconds that decoding and drawing ahead may take; the slowest has one axis ahead
+FIRST = 0.25  # the same where a case is opened: what is not ahead then is decoded when it is moved
 TILE, WIDE = 240, 480  # pixels
 
 
@@ -52,7 +53,8 @@ def _bench(context: Context, row: int, order: list[int], effect: np.ndarray) -> 
     each = (time.monotonic() - began) / 2
     first = [int(last)] if last is not None and int(last) in order else []
     sorted_axes = first + [j for j in order if j not in first]
-    many = int(np.clip(WAIT / max(each * STEPS, 1e-6), 1, len(order)))
+    wait, most = (WAIT, len(order)) if first else (FIRST, views.KNOBS)
+    many = int(np.clip(wait / max(each * STEPS, 1e-6), 1, most))
     reach = {j: axis_reach(embedding, j) for j in sorted_axes}
     ahead = traversal.decode_ahead(
         model, context.data, embedding, z, {j: reach[j] for j in sorted_axes[:many]}, STEPS
@@ -82,7 +84,14 @@ def _bench(context: Context, row: int, order: list[int], effect: np.ndarray) -> 
 def _drawer(context: Context, here: np.ndarray) -> Any:
     """What draws a decoded case, marked as generated; of a series with its own place in grey."""
     if context.data.modality != "series":
-        return lambda frame: views.draw_generated(frame, context, TILE)
+        at = orientation.common_plane(context.data, state.look().side)  # once for all of them
+
+        def draw(frame: np.ndarray) -> np.ndarray:
+            picture = render.input_to_rgb(np.asarray(frame))
+            hung = picture if at is None else orientation.orient(picture, at)
+            return render.mark_generated(hung, TILE)
+
+        return draw
     return lambda frame: render.draw_generated(
         np.asarray(frame), context.data, WIDE, np.asarray(here), state.look()
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -18,7 +18,9 @@ class Embedding(Artifact):
     `geometry` is "simplex" where the coordinates of a row are non-negative and sum to one
     (Dirichlet), "sparse" where most coordinates of a row are 0 (codes of a sparse autoencoder; each
     coordinate is a feature), else "euclidean". `effect [d]` float, where the model decodes: by how
-    much each coordinate changes what is decoded (`core.explain.traversal.measure_axis_effects`).
+    much each coordinate changes what is decoded (`core.explain.traversal.measure_axis_effects`),
+    and `follows` [d], what each of them follows, None where nothing (fields of
+    `core.explain.axis_names.AxisName`).
     """
 
     z: Array
@@ -28,6 +30,7 @@ class Embedding(Artifact):
     geometry: Literal["euclidean", "simplex", "sparse"] = "euclidean"
     axes: list[str] = field(default_factory=list)  # names of the coordinates; empty = numbered
     effect: Array | None = None
+    follows: list[dict[str, Any] | None] | None = None
 
     per_row = ("z", "std")
 

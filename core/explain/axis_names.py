@@ -12,13 +12,15 @@ a name is what it follows, not what it means.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.columns import Column, table_columns
 from core.sampling import evenly_spaced
+from core.stats.auroc import auroc_of_ranks
 from core.stats.bootstrap import interval, units
 
 if TYPE_CHECKING:
@@ -56,6 +58,15 @@ class AxisName:
         name = f"{self.column} = {self.of}" if self.of else self.column
         bounds = "" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]"
         return f"{name}, {self.statistic} = {self.value:.2f}{bounds}, n = {self.n:,}"
+
+
+def kept_names(embedding: Embedding, data: Dataset) -> list[AxisName | None]:
+    """Return what `name_axes` gave when the run was trained; of a run from before that was kept, or
+    whose model does not decode, asked now.
+    """
+    if embedding.follows is None:
+        return name_axes(embedding, data)
+    return [None if one is None else AxisName(**one) for one in embedding.follows]
 
 
 def name_axes(embedding: Embedding, data: Dataset) -> list[AxisName | None]:
@@ -117,20 +128,10 @@ def measure_pictures(data: Dataset) -> list[Column]:
     brightest twentieth, and where its brightness lies from top to bottom and from left to right
     (0 to 1).
     """
-    rows: list[tuple[float, ...]] = []
-    for i in range(0, len(data), 256):
-        for x in data.inputs(np.arange(i, min(i + 256, len(data)))).mean(1):
-            low, high = np.quantile(x, [0.05, 0.95])
-            total = max(float(x.sum()), 1e-9)
-            down, across = (
-                float((x.sum(tuple(a for a in range(x.ndim) if a != axis)) @ place) / total)
-                for axis, place in (
-                    (x.ndim - 2, np.linspace(0, 1, x.shape[-2])),
-                    (x.ndim - 1, np.linspace(0, 1, x.shape[-1])),
-                )
-            )
-            bright = float((x > (low + high) / 2).mean())
-            rows.append((float(x.mean()), float(x.std()), bright, down, across))
+    parts = [
+        _measure_batch(data.inputs(np.arange(i, min(i + 256, len(data)))).mean(1))
+        for i in range(0, len(data), 256)
+    ]
     names = (
         "brightness of the picture",
         "contrast of the picture",
@@ -138,8 +139,22 @@ def measure_pictures(data: Dataset) -> list[Column]:
         "height of the bright area (0 = top)",
         "side of the bright area (0 = left)",
     )
-    values = np.array(rows, dtype=float).reshape(len(data), len(names))
+    values = np.concatenate([np.zeros((0, len(names))), *parts])
     return [Column(n, values[:, k], "amount", "data") for k, n in enumerate(names)]
+
+
+def _measure_batch(x: np.ndarray) -> np.ndarray:
+    """Return what `measure_pictures` measures, float64 [n,5]: of pictures [n,h,w], or volumes."""
+    flat = x.reshape(len(x), -1)
+    low, high = np.quantile(flat, [0.05, 0.95], axis=1)
+    total = np.maximum(flat.sum(1), 1e-9)
+    # the brightness of each line across the picture, times its place, 0 to 1
+    down, across = (
+        x.sum(tuple(a for a in range(1, x.ndim) if a != axis)) @ np.linspace(0, 1, x.shape[axis])
+        for axis in (x.ndim - 2, x.ndim - 1)
+    )
+    bright = (flat > ((low + high) / 2)[:, None]).mean(1)
+    return np.stack([flat.mean(1), flat.std(1), bright, down / total, across / total], 1)
 
 
 def _known(x: np.ndarray, column: Column) -> tuple[np.ndarray, np.ndarray]:
@@ -189,41 +204,51 @@ def _chance(x: np.ndarray, column: Column, per: float) -> float:
     return float(2 * student.sf(np.sqrt(share * (n - 2) / max(1 - share, 1e-12)), n - 2))
 
 
+def _ranker(x: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives the ranks of `x[i]` among themselves, ties sharing their mean rank, for
+    positions `i` that differ: sorted once, since an interval asks for a hundred of them.
+    """
+    _, level = np.unique(x, return_inverse=True)
+    many = int(level.max(initial=-1)) + 1
+
+    def rank(i: np.ndarray) -> np.ndarray:
+        there = np.bincount(level[i], minlength=many)
+        return np.asarray((np.cumsum(there) - (there - 1) / 2)[level[i]])
+
+    return rank
+
+
 def _measure(
     axis: int, x: np.ndarray, column: Column, groups: np.ndarray | None, q: float
 ) -> AxisName:
     """Return the figure of one axis with its interval."""
-    from scipy.stats import rankdata
-
     there = np.isfinite(column.values) if column.kind == "amount" else column.codes()[0] >= 0
     x, y = _known(x, column)
     group = None if groups is None else groups[there]
     kind, of, classes = "ρ", "", None
     within: tuple[float, float] = (-1.0, 1.0)
+    rank, other = _ranker(x), _ranker(y)
 
-    def rho(i: np.ndarray) -> float:
-        a, b = rankdata(x[i]), rankdata(y[i])
+    def value(i: np.ndarray) -> float:
+        a, b = rank(i), other(i)
         return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) and np.ptp(b) else float("nan")
 
-    value: Any = rho
     if column.kind == "category":
         kinds, within = np.unique(y), (0.0, 1.0)
         if len(kinds) == 2:
-            from sklearn.metrics import roc_auc_score
-
             kind, classes = "AUROC", y
-            high = kinds[int(roc_auc_score(y == kinds[1], x) >= 0.5)]
+            high = kinds[int(auroc_of_ranks(y == kinds[1], rank(np.arange(len(x)))) >= 0.5)]
             of = column.codes()[1][high]
 
             def value(i: np.ndarray) -> float:
                 yes = y[i] == high
                 mixed = yes.any() and not yes.all()
-                return float(roc_auc_score(yes, x[i])) if mixed else float("nan")
+                return auroc_of_ranks(yes, rank(i)) if mixed else float("nan")
         else:
             kind = "η²"
 
             def value(i: np.ndarray) -> float:
-                return _eta(rankdata(x[i]), y[i])
+                return _eta(rank(i), y[i])
 
     bounds = interval(value, len(x), group, within, classes, flatters=kind == "η²")
     return AxisName(

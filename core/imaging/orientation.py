@@ -9,10 +9,14 @@ axes are unknown nothing is turned.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.data.geometry import OPPOSITE, Geometry
+from core.data.geometry import OPPOSITE, Geometry, case_geometry
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
 
 _PAIR = {"R": "RL", "L": "RL", "A": "AP", "P": "AP", "H": "HF", "F": "HF"}
 # plane -> (pair across which slices lie, side toward which rows grow, side toward which columns
@@ -123,3 +127,13 @@ def scale_bar(mm: float, pixels: float, share: float = 0.3) -> tuple[float, str]
     ten = 10.0 ** np.floor(np.log10(most))
     long = float(ten * max(m for m in (1, 2, 5) if m * ten <= most * (1 + 1e-9)))
     return long, f"{long / 10:g} cm" if long >= 10 else f"{long:g} mm"
+
+
+def common_plane(data: Dataset, side: str = "radiological") -> DisplayPlane | None:
+    """Return how all rows of the data hang (of volumes: their slices along the first axis), None
+    where they lie differently or it is not known.
+    """
+    if "axes" not in data.table or data.table["axes"].nunique(dropna=False) != 1:
+        return None
+    planes = display_planes(case_geometry(data, int(data.rows[0])), len(data.shape) - 1, side)
+    return next(h for h in planes if len(h.order) == 2 or h.order[0] == 0)

@@ -5,6 +5,7 @@ scale and full transparency at zero. Series are drawn as traces.
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -412,13 +413,22 @@ def mark_generated(image: Array, side: int = 240) -> Array:
     """Return a made picture uint8 [H,W,3] enlarged to `side`, with the words GENERATED written into
     its pixels.
     """
+    made = enlarge(image, side)
+    words = _generated_words(made.shape[1])
+    made = made.copy() if np.shares_memory(made, image) else made
+    many = min(len(words), len(made))
+    made[len(made) - many :] = words[len(words) - many :]
+    return made
+
+
+@cache
+def _generated_words(wide: int) -> Array:
+    """Return the word GENERATED as the lowest lines of a picture, uint8 [h,wide,3]."""
     from PIL import Image, ImageDraw
 
-    made = Image.fromarray(enlarge(image, side))
-    draw = ImageDraw.Draw(made)
-    size = max(10, made.size[0] // 16)
-    draw.rectangle((0, made.size[1] - size - 6, made.size[0], made.size[1]), fill=(17, 17, 17))
-    draw.text((4, made.size[1] - size - 4), "GENERATED", fill=(230, 159, 0), font_size=size)
+    size = max(10, wide // 16)
+    made = Image.new("RGB", (wide, size + 6), (17, 17, 17))
+    ImageDraw.Draw(made).text((4, 2), "GENERATED", fill=(230, 159, 0), font_size=size)
     return np.asarray(made)
 
 
@@ -427,16 +437,8 @@ def orient_like(picture: Array, data: Dataset, look: DisplaySettings = PLAIN) ->
     volumes: a slice along the first axis), hung as its rows are; as it is where these lie
     differently.
     """
-    if "axes" not in data.table or data.table["axes"].nunique(dropna=False) != 1:
-        return picture
-    at = next(
-        h
-        for h in orientation.display_planes(
-            case_geometry(data, int(data.rows[0])), len(data.shape) - 1, look.side
-        )
-        if len(h.order) == 2 or h.order[0] == 0
-    )
-    return orientation.orient(picture, at)
+    at = orientation.common_plane(data, look.side)
+    return picture if at is None else orientation.orient(picture, at)
 
 
 def draw_generated(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from core.data.dataset import Dataset
     from core.jobs.reporter import Reporter
 
 
@@ -67,7 +68,7 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     _, artifacts = fit_and_apply(
         kind, check_params(kind, job.params), learned, run, job.id, tell.phase
     )
-    _measure_axes(artifacts, run, tell)
+    _measure_axes(artifacts, data, run, tell)
     tell.phase("measuring")
     given = {a.slug: a for a in artifacts}
     # what the method measured itself stands first in the one table
@@ -83,10 +84,11 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     )
 
 
-def _measure_axes(artifacts: list[Artifact], run: Run, tell: Reporter) -> None:
-    """Where the model decodes, keep with the latent space what each of its axes changes, so that
-    nobody waits for that who opens the traversal.
+def _measure_axes(artifacts: list[Artifact], data: Dataset, run: Run, tell: Reporter) -> None:
+    """Where the model decodes, keep with the latent space what each of its axes changes and what
+    it follows, so that nobody waits for that who opens the traversal.
     """
+    from core.explain.axis_names import name_axes
     from core.explain.traversal import measure_axis_effects
 
     kept = next((a for a in artifacts if isinstance(a, Model)), None)
@@ -97,6 +99,8 @@ def _measure_axes(artifacts: list[Artifact], run: Run, tell: Reporter) -> None:
     space.effect = measure_axis_effects(
         open_model(kept), space, report=lambda share: run.check()
     ).astype(np.float32)
+    if space.geometry != "sparse":  # its features have names of their own
+        space.follows = [None if one is None else asdict(one) for one in name_axes(space, data)]
 
 
 def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
