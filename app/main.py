@@ -35,8 +35,10 @@ SECTIONS = {
         ("compare", "Compare", "compare_arrows"),
     ],
     "Show": [("present", "Present", "slideshow"), ("library", "Library", "menu_book")],
+    "Project": [("people", "People", "group")],
 }
-
+closed = projects.enter()  # before anything is sent: whose page this is
+manages = projects.may_manage()
 pages = {
     section: [
         st.Page(
@@ -45,12 +47,13 @@ pages = {
             icon=f":material/{icon}:",
             url_path=name,
             default=name == "home",
+            # reached by its address it says why it is not open
+            visibility="visible" if name != "people" or manages else "hidden",
         )
         for name, title, icon in entries
     ]
     for section, entries in SECTIONS.items()
 }
-closed = projects.enter()  # before anything is sent: whose page this is
 chosen = st.navigation(pages, expanded=True)
 # Trap: Streamlit has its menu, in which the themes are, only where something else is in it too
 st.set_page_config(

@@ -10,7 +10,7 @@ from app.access import gate, identity, sessions
 from core.errors import UserError
 from core.people.access import OPEN, Access
 from core.people.register import Project
-from core.people.roles import Role
+from core.people.roles import ALLOWED, Role
 
 CLOSED = "This project is not open to you: you have no role in it, or no longer."
 SECONDS = 2.0  # after which a role that was taken away closes pages that are open
@@ -34,6 +34,17 @@ def own_projects() -> dict[str, tuple[Project, Role]]:
     """Return the projects of who is at hand, by id, with the role there."""
     people, (person, _) = gate.register(), identity.person_of_page()
     return _roles(str(people.folder), person) if people is not None and person else {}
+
+
+def forget_roles() -> None:
+    """Ask for everybody's roles anew, since one was changed here."""
+    _roles.clear()
+
+
+def may_manage() -> bool:
+    """Whether who is at hand may see and change the roles of the project of this page."""
+    found = own_projects().get(st.session_state.get("project", ""))
+    return found is not None and "people" in ALLOWED[found[1]]
 
 
 def enter() -> str:

@@ -260,6 +260,13 @@ class Register:
             for row in db.execute(asked.execution_options(yield_per=1000)).mappings():
                 yield Line(**row)
 
+    def last_lines(self, project: str, act: str, most: int) -> list[Line]:
+        """Return the last lines about one kind of act in a project, the newest first."""
+        asked = select(_audit).where(_audit.c.project == project, _audit.c.act == act)
+        with self._open(self.engine.connect) as db:
+            rows = db.execute(asked.order_by(_audit.c.number.desc()).limit(most)).mappings()
+            return [Line(**row) for row in rows]
+
 
 def check_person(given: str) -> str:
     """Return an e-mail address in small letters. UserError for what is none."""

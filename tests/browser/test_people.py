@@ -2,6 +2,7 @@
 two projects. Nothing of one project reaches somebody who has no role in it.
 """
 
+import os
 import re
 from contextlib import suppress
 
@@ -13,12 +14,12 @@ from websockets.sync.client import connect
 from core.data.samples.catalogue import make_sample
 from core.people.register import Register
 from core.workspace.workspace import Workspace
-from tests.browser.conftest import _free_port, chromium, serving, settled
+from tests.browser.conftest import _free_port, chromium, go, serving, settled
 
 provider = pytest.importorskip("oidc_provider_mock")
 
 pytestmark = pytest.mark.browser
-ANA, BO, CY = (f"{name}@hospital.example" for name in ("ana", "bo", "cy"))
+ANA, BO, CY, DI = (f"{name}@hospital.example" for name in ("ana", "bo", "cy", "di"))
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,20 @@ def shared(register):
         }
         with serving(env, register.folder.parent / "app.log", port=port) as url:
             yield url
+
+
+@pytest.fixture
+def shot_of():
+    """`shot_of(page, name)` keeps screenshots in both themes where LIGHTBOX_SHOTS points."""
+    folder = os.environ.get("LIGHTBOX_SHOTS")
+
+    def take(page, name):
+        for number in range(2 if folder else 0):
+            page.screenshot(path=f"{folder}/{name}-{number}.png")
+            page.get_by_role("button", name=re.compile("(Light|Dark) theme")).click()
+            page.wait_for_timeout(800)
+
+    return take
 
 
 def sign_in(browser, url, person, path="/"):
@@ -128,6 +143,10 @@ def test_people_see_their_own_project_and_nothing_of_another(shared, register, b
     bo.get_by_role("button", name="Brain atlas").click()
     bo.get_by_text("You are viewer here.").wait_for()
     settled(bo)
+    for _ in range(40):  # a busy machine may not have begun with the page yet
+        if "head-phantom" in words(bo):
+            break
+        bo.wait_for_timeout(250)
     assert "head-phantom" in words(bo)
 
     # Ana's pictures, uploads and socket, by their exact addresses
@@ -179,3 +198,40 @@ def test_the_audit_list_has_logins_and_projects_opened(shared, register):
     assert (ANA, "lung", "open", "127.0.0.1") in lines
     assert (BO, "brain", "open", "127.0.0.1") in lines
     assert not [one for one in lines if one[0] == CY and one[1]]
+
+
+def test_an_owner_changes_roles_on_screen_and_nobody_else_sees_the_page(
+    shared, register, browser, shot_of
+):
+    register.set_role("lung", BO, "viewer")
+    ana = sign_in(browser, shared, ANA)
+    ana.get_by_text("You are owner here.").wait_for()
+    settled(ana)
+    go(ana, "People")
+    shot_of(ana, "people")
+    ana.get_by_label("E-mail address").fill(DI)
+    ana.get_by_role("button", name="Add", exact=False).click()
+    ana.get_by_text("is viewer now").wait_for()
+    assert register.members("lung")[DI] == "viewer"
+    ana.get_by_role("combobox", name=f"Role of {DI}").click()
+    ana.get_by_role("option", name="reviewer").click()
+    ana.get_by_text("is reviewer now").wait_for()
+    assert register.members("lung")[DI] == "reviewer"
+    ana.get_by_role("button", name="Remove").nth(-1).click()
+    ana.get_by_text("sees this project no longer").wait_for()
+    if folder := os.environ.get("LIGHTBOX_SHOTS"):
+        ana.screenshot(path=f"{folder}/people-remove.png")
+    ana.get_by_role("button", name="Remove from the project").click()
+    ana.get_by_text("has no role here any more").wait_for()
+    assert DI not in register.members("lung")
+    said = [line.what for line in register.lines("lung") if line.act == "people"]
+    assert said[-3:] == [f"{DI} is viewer", f"{DI} is reviewer", f"{DI} has no role"]
+
+    bo = sign_in(browser, shared, BO, "/?project=lung")
+    bo.goto(f"{shared}/?project=lung")
+    bo.get_by_text("You are viewer here.").wait_for()
+    settled(bo)
+    assert bo.get_by_test_id("stSidebarNav").get_by_role("link", name="People").count() == 0
+    bo.goto(f"{shared}/people?project=lung")
+    bo.get_by_text("you may not give roles").wait_for()
+    assert ANA not in words(bo)

@@ -13,6 +13,7 @@ FILES = {
 }
 RECORDS = {"write_record", "write_request", "drop_request", "end_job", "write_missing"}
 CATALOGUE = {"add_dataset", "set_dataset", "remove_dataset", "add_job", "set_job", "remove_job"}
+REGISTER = {"set_role", "add_project"}  # of the people of a server
 PATHS = {"unlink", "write_text", "write_bytes", "mkdir", "rmdir", "touch", "symlink_to"}
 OTHERS = {"rmtree", "copytree", "copyfile", "to_parquet", "write_manifest"}
 SYSTEM = {"replace", "rename", "remove", "unlink", "makedirs", "mkdir", "truncate"}  # of os
@@ -61,6 +62,7 @@ def writes(node: ast.AST, names: dict[str, str]) -> bool:
             if (
                 (call.attr in CATALOGUE and owner.endswith("catalogue"))
                 or (call.attr in RECORDS and owner == "records")
+                or (call.attr in REGISTER and owner.endswith("register"))
                 or (call.attr in FILES and owner == "files")
                 or call.attr in OTHERS
                 or (call.attr in SYSTEM and owner == "os")

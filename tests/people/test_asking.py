@@ -23,14 +23,14 @@ from core.people.access import Access
 from core.people.register import Register
 from core.people.roles import ALLOWED, ROLES, NotAllowed
 from core.report import story
-from core.workspace import left_out, notes, readings, records, review, searches, uploads
+from core.workspace import left_out, membership, notes, readings, records, review, searches, uploads
 from core.workspace.catalogue import Job
 from core.workspace.import_request import write_request
 from core.workspace.workspace import Workspace
 from tests.people import asking
 from tests.store.test_review import named
 
-BO = "bo@hospital.example"
+ANA, BO = "ana@hospital.example", "bo@hospital.example"
 CANARY = "Musterfrau"  # stands in every name, reason and note that a person writes here
 RUN, MAP, IMPORT, PIN = "0000000001", "0000000002", "0000000003", "pin1"
 
@@ -56,7 +56,10 @@ APP = {
     "app/commands/counterfactual.py save": "where the command line was told to",
     "app/commands/explore.py map_": "where the command line was told to",
     "app/commands/explore.py report": "where the command line was told to",
+    "app/commands/people.py add": "on the server's own command line",
+    "app/commands/people.py add_project": "on the server's own command line",
     "app/commands/people.py audit": "where the command line was told to",
+    "app/commands/people.py remove": "on the server's own command line",
     "app/commands/review.py readings": "where the command line was told to",
     "app/commands/serve.py _alone": "the address of the server that runs",
     "app/commands/steer.py save": "where the command line was told to",
@@ -156,6 +159,10 @@ CALLS = {
         lambda ws: left_out.leave_out(ws, RUN, CANARY, [1], [(0, 3), (0, 3)]),
     ),
     "left_out.take_in": ("annotate", lambda ws: left_out.take_in(ws, RUN, "x")),
+    "membership.set_role": (
+        "people",
+        lambda ws: membership.set_role(ws, "cy@hospital.example", "reviewer"),
+    ),
     "notes.save_group": ("annotate", lambda ws: notes.save_group(ws, CANARY, CANARY, ROWS)),
     "notes.remove_group": ("annotate", lambda ws: notes.remove_group(ws, CANARY, f"{CANARY} g")),
     "notes.name_run": ("annotate", lambda ws: notes.name_run(ws, RUN, CANARY)),
@@ -259,6 +266,8 @@ CALLS = {
 }
 # calls of one function that are another act, for what they are about
 MORE = {
+    "take a role away": ("people", lambda ws: membership.set_role(ws, ANA, None)),
+    "change a role": ("people", lambda ws: membership.set_role(ws, ANA, "viewer")),
     "remove a map": ("compute", lambda ws: ws.remove_run(MAP)),
     "cancel a map": ("compute", lambda ws: queue.cancel(ws, MAP)),
     "remove an import": ("data", lambda ws: ws.remove_run(IMPORT)),
