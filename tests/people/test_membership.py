@@ -125,7 +125,7 @@ def test_the_page_changes_roles_for_an_owner(register, monkeypatch):
     assert boxes[f"Role of {ANA}"].value == "owner"
     at = [b for b in at.main.button if b.label == "Remove from the project"][-1].click().run()
     assert register.members("lung") == {ANA: "owner"}
-    assert any(f"{BO} has no role here any more" in s.value.replace("\\", "") for s in at.success)
+    assert any("has no role here any more" in s.value for s in at.success)
 
 
 def test_an_owner_who_gives_up_the_role_loses_the_page(register, monkeypatch):
