@@ -22,6 +22,7 @@ NO_RIVALS = ("bound)", "target's labels", "all columns", "three seeds", "the def
 FOLDER = Path(__file__).parent.parent / "assets" / "evidence"
 TARGET = "LIGHTBOX_EVIDENCE"
 SOURCES = ("core.methods.", "core.measures.", "core.nets.", "core.stats.")
+SAYS_WHERE = "shares_batches = True"  # of a class: what is learned is the same with and without
 
 
 def shared_data() -> Path | None:
@@ -97,10 +98,12 @@ def _imported(tree: ast.Module, root: Path) -> list[Path]:
 
 
 def _without_words(tree: ast.Module) -> str:
-    """Return the code of a module as Python writes it, its docstrings left out."""
+    """Return the code of a module as Python writes it, without docstrings and `SAYS_WHERE`."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
+        if isinstance(node, ast.ClassDef):
+            node.body = [one for one in node.body if ast.unparse(one) != SAYS_WHERE] or [ast.Pass()]
         if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)

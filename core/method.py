@@ -144,6 +144,10 @@ class Method(ABC):
     # a batch may come in parts whose gradients are gathered; no where a step does more than
     # `Run.step` does
     divides: ClassVar[bool] = True
+    # several processes may train it together and learn what one does: what its network gives is of
+    # each row by itself, but for `BatchNorm`, `Dropout` and torch's plain random numbers (see
+    # `core.training.split_calls`)
+    shares_batches: ClassVar[bool] = False
     # `apply` also describes data the fitted method has not learned from (see
     # `core.training.fit.describe`)
     other_data: ClassVar[bool] = False

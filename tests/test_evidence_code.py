@@ -18,6 +18,8 @@ def test_words_comments_and_layout_are_no_code():
     assert evidence._without_words(ast.parse(one)) != evidence._without_words(
         ast.parse(one.replace("1", "2"))
     )
+    alone, shared = "class A:\n    n = 1\n", "class A:\n    n = 1\n    shares_batches = True\n"
+    assert evidence._without_words(ast.parse(alone)) == evidence._without_words(ast.parse(shared))
 
 
 def test_a_method_s_code_is_its_file_and_the_networks_it_imports():

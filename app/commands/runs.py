@@ -102,6 +102,15 @@ def train(
     ] = "",
     seed: int = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    processes: Annotated[
+        int,
+        typer.Option(
+            help=(
+                "Processes that train it together, each on its part of every batch: one a GPU, or"
+                " on the processors."
+            )
+        ),
+    ] = 1,
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
     json: AsJson = False,
     old_on: Annotated[str, typer.Option("--on", hidden=True)] = "",
@@ -126,6 +135,7 @@ def train(
         chosen=chosen or old_chosen,
         only_normal=only_normal,
         test=test,
+        processes=processes,
     )
     if wait:
         job = finish(job, json)

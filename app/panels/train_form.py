@@ -13,6 +13,7 @@ from core.cards import load_card
 from core.data.dataset import Dataset
 from core.evidence import load_evidence
 from core.jobs import queue
+from core.jobs.engines import list_gpus
 from core.method import Method
 from core.training.presets import cases, preset
 from core.training.run import gpu_here
@@ -58,8 +59,10 @@ def start(kind: type[Method], data: Dataset) -> None:
     only, chosen = _cases.cases(kind, data)
     only_normal = _cases.only_normal(kind, data, only)
     test = apply.test_data(kind, data)
+    cards = len(_cards()) if gpu_here() and kind.shares_batches else 0
     left, middle, *right = st.columns(
-        [2, 1, 1] if gpu_here() else [3, 1], vertical_alignment="bottom"
+        [2, 1, 1, 1] if cards > 1 else [2, 1, 1] if gpu_here() else [3, 1],
+        vertical_alignment="bottom",
     )
     seed = middle.number_input("Seed", 0, 9999, 0, help="The same seed gives the same result.")
     device = (
@@ -72,6 +75,15 @@ def start(kind: type[Method], data: Dataset) -> None:
         if right
         else "auto"
     )
+    together = 1
+    if cards > 1 and device != "cpu":
+        together = right[1].number_input(
+            "GPUs",
+            1,
+            cards,
+            1,
+            help="How many train it together, each on its part of every batch.",
+        )
     expected = estimate(ws, kind, values, data, device)
     st.caption(f"Time: {_expected(expected)}.")
     token = state.press("train")
@@ -96,6 +108,7 @@ def start(kind: type[Method], data: Dataset) -> None:
             token=token,
             only_normal=only_normal,
             test=test,
+            processes=int(together),
         )
         if job is not None:
             state.pressed("train")
@@ -108,6 +121,12 @@ def start(kind: type[Method], data: Dataset) -> None:
         and (started.method == kind.id or not started.ended)
     ):
         _after(started.id)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def _cards() -> list[str]:
+    """The graphics cards of this machine: the driver is asked once a minute."""
+    return list_gpus()
 
 
 def _expected(found: Estimate) -> str:

@@ -73,6 +73,7 @@ def attempt_of_error(error: Exception, phase: str, step: int) -> Attempt:
     machine = is_out_of_memory(error) or (
         user_sentence(error) is not None and not isinstance(error, UserError)
     )
+    machine = machine or bool(getattr(error, "outside", False))
     return Attempt(type(error).__name__ + where, phase, step, own=not machine)
 
 

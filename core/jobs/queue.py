@@ -26,6 +26,7 @@ from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.reconciling import reconcile
 from core.jobs.run_folder import find_artifact, remove_import
 from core.jobs.starting import request_supervisor, start_supervisor, supervisor_has_died
+from core.jobs.together import why_not_together
 from core.method import check_params
 from core.registry import method_class, methods
 from core.settings import Settings
@@ -56,11 +57,15 @@ def train(
     token: str = "",
     only_normal: bool = False,
     test: str = "",
+    processes: int = 1,
 ) -> Job:
     """Queue a training run. `only` restricts it to some cases, `chosen` names the cases a method
     asks for: a saved group or COLUMN=VALUE each. `only_normal`: it learns from the normal cases
     (see `core.data.normal`) and describes all. `test` names another dataset that the model is
     applied to once it is trained, see `apply_after`.
+
+    `processes` train it together, each on its part of every batch (`core.training.ranks`), on a GPU
+    of its own where they use GPUs.
 
     With a `token` asking twice is asking once: the run asked for with this token before is given,
     or one that is asked for just so and has not ended.
@@ -105,6 +110,8 @@ def train(
         )
     if said := why_not_chosen(kind, rows["chosen"], data):
         raise UserError(said)
+    if said := why_not_together(kind, processes, device):
+        raise UserError(said)
     held_out = ws.entry(test)["id"] if test else ""
     if held_out and (said := why_not_tested_on(kind, data, ws.dataset(test))):
         raise UserError(said)
@@ -117,6 +124,7 @@ def train(
     spec = {
         "params": checked.model_dump(mode="json"),
         **{k: v for k, v in named_cases.items() if v},
+        **({"processes": processes} if processes > 1 else {}),
     }
     named = {k: v for k, v in rows.items() if v is not None}
     key = key_of(

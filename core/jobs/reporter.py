@@ -82,19 +82,32 @@ class Reporter:
         print(
             f"{time.strftime('%H:%M:%S')} stopped within: {self._phase or 'starting'}", flush=True
         )
+        self._end_as("cancelled")
+
+    def _end_as(self, status: str, error: str = "") -> None:
         remove_leftovers(self.ws, self.job)
         with suppress(UserError):
             records.end_job(
                 self.ws.catalogue,
                 self.ws.home,
                 self.job,
-                status="cancelled",
+                status=status,
+                error=error,
                 finished=time.time(),
                 seconds=self.seconds,
                 eta=None,
             )
         remove_leftovers(self.ws, self.job)  # the work went on meanwhile
         os._exit(0)
+
+    def fail(self, error: str) -> None:
+        """End the process, whatever it is at, with this as the job's failure: its work cannot go
+        on, and does not hear so. Nothing where the process is not this job's own.
+        """
+        if not self.alone or not self.last_word():
+            return
+        print(f"{time.strftime('%H:%M:%S')} ended: {error}", flush=True)
+        self._end_as("failed", error)
 
     def last_word(self) -> bool:
         """Return True for the one who may say how the job ended, the work or the wish to stop;

@@ -39,9 +39,9 @@ def estimate_needs(ws: Workspace, job: Job, gpus_there: bool) -> Needs:
     trains = job.kind == "train"
     wants_gpu = trains and (job.device == "cuda" or (job.device != "cpu" and gpus_there))
     return Needs(
-        Settings().job_cpus if trains else 1,
-        int(wants_gpu),
-        BASE + COPIES * min(MEMORY_LIMIT, _stored_bytes(ws, job)),
+        max(Settings().job_cpus, job.processes) if trains else 1,
+        job.processes if wants_gpu else 0,
+        job.processes * (BASE + COPIES * min(MEMORY_LIMIT, _stored_bytes(ws, job))),
     )
 
 

@@ -100,16 +100,16 @@ def plan_starts(
     """
     free = {"import": 1, CPU: 1, "light": light, **dict.fromkeys(cards, 1)}
     for job in running:
-        place = _choose_lane(job, cards, {})
-        free[job.lane if job.lane in free else place] = (
-            free.get(job.lane if job.lane in free else place, 0) - 1
-        )
+        held = job.lane.split(",")
+        for place in held if set(held) <= set(free) else _choose_lanes(job, cards, {}):
+            free[place] = free.get(place, 0) - 1
     starts: list[tuple[Job, str]] = []
     for job in waiting:
-        place = _choose_lane(job, cards, free)
-        if free[place] > 0:
+        places = _choose_lanes(job, cards, free)
+        if all(free[place] > 0 for place in places):
+            starts.append((job, ",".join(places) if {*places} <= {CPU, *cards} else ""))
+        for place in places:  # also of one who waits, so that nobody overtakes
             free[place] -= 1
-            starts.append((job, place if place in (CPU, *cards) else ""))
     return starts
 
 
@@ -142,15 +142,15 @@ def _waits(job: Job) -> bool:
     return job.born.startswith(MARK) and CLUSTER.waits(job)
 
 
-def _choose_lane(job: Job, cards: list[str], free: dict[str, int]) -> str:
-    """Return what a job takes up: "import", "light", "cpu", or the number of a card, a free one if
-    there is.
+def _choose_lanes(job: Job, cards: list[str], free: dict[str, int]) -> list[str]:
+    """Return what a job takes up: "import", "light", "cpu", or the numbers of cards, one for each
+    of its processes, free ones where there are.
     """
     if job.kind != "train":
-        return "import" if job.kind == "import" else "light"
+        return ["import" if job.kind == "import" else "light"]
     if job.device == "cpu" or not cards:
-        return CPU
-    return next((c for c in cards if free.get(c, 0) > 0), cards[0])
+        return [CPU]
+    return sorted(cards, key=lambda card: free.get(card, 0) <= 0)[: job.processes]
 
 
 def start_job(ws: Workspace, job: Job, lane: str, on_cluster: bool = False) -> None:

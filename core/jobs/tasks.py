@@ -22,11 +22,13 @@ from core.jobs.explaining import open_question
 from core.jobs.import_dataset import import_data
 from core.jobs.run_folder import find_artifact, load_named_rows, save_artifacts
 from core.jobs.steering import steer_feature
+from core.jobs.together import train_together
 from core.maps.projections import AUTOMATIC, NONLINEAR
-from core.method import check_params
+from core.method import Method, check_params
 from core.registry import method_class, open_model
 from core.settings import Settings
-from core.training.fit import describe_origin, fit_and_apply
+from core.training.fit import describe_origin, fit_along, fit_and_apply
+from core.training.ranks import Ranks
 from core.training.run import Run
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -40,34 +42,21 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     """Fit, apply, measure what is cheap to measure."""
     from core.evaluate import measure
 
-    kind = method_class(job.method)
-    if kind is None:
-        raise UserError(f"The method “{job.method}” is not installed here.")
-    data, folder = ws.dataset(job.dataset), ws.folder(job.id)
-    named = {name: load_named_rows(folder, name) for name in ("only", "chosen") if name in job.spec}
-    # some may have been excluded while the job waited
-    named = {name: rows[np.isin(rows, data.rows)] for name, rows in named.items()}
-    if "only" in named:
-        data = data.of(named["only"])
-    run = Run(
-        seed=job.seed,
-        device=job.device,
-        folder=folder,
-        on=ws.artifacts(job.on_run) if job.on_run else {},
-        report_to=tell.step,
-        stop=tell.stop,
-        resume=bool(job.resume),
-        chosen=named.get("chosen"),
-        cache=ws.home / "cache" / job.method,
-        checkpoint_every=Settings().checkpoint_seconds,
-        note_to=tell.note,
-        notes=job.note.splitlines(),
-        spent=job.seconds,
-    )
-    learned = keep_normal_only(data, job.spec["only_normal"]) if "only_normal" in job.spec else data
-    _, artifacts = fit_and_apply(
-        kind, check_params(kind, job.params), learned, run, job.id, tell.phase
-    )
+    kind, data, learned, circumstances = _open_training(ws, job)
+    params = check_params(kind, job.params)
+    with train_together(ws, job, tell) as ranks:
+        run = Run(
+            **circumstances,
+            ranks=ranks,
+            report_to=tell.step,
+            stop=tell.stop,
+            note_to=tell.note,
+            notes=job.note.splitlines(),
+            spent=job.seconds,
+        )
+        if ranks.several:
+            run.note(f"Trained by {ranks.size} processes, each on its part of every batch.")
+        _, artifacts = fit_and_apply(kind, params, learned, run, job.id, tell.phase)
     _measure_axes(artifacts, data, run, tell)
     tell.phase("measuring")
     given = {a.slug: a for a in artifacts}
@@ -82,6 +71,42 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     save_artifacts(
         ws.folder(job.id), [*(a for a in artifacts if not isinstance(a, Metrics)), metrics]
     )
+
+
+def train_along(ws: Workspace, job: Job, ranks: Ranks) -> None:
+    """Train as one of several processes of a run that is not the run's own."""
+    kind, _, learned, circumstances = _open_training(ws, job)
+    run = Run(**circumstances, ranks=ranks)
+    fit_along(kind, check_params(kind, job.params), learned, run)
+
+
+def _open_training(
+    ws: Workspace, job: Job
+) -> tuple[type[Method], Dataset, Dataset, dict[str, Any]]:
+    """Return a training's method, its data, the part of it that is learned from, and what every
+    process of the run is given.
+    """
+    kind = method_class(job.method)
+    if kind is None:
+        raise UserError(f"The method “{job.method}” is not installed here.")
+    data, folder = ws.dataset(job.dataset), ws.folder(job.id)
+    named = {name: load_named_rows(folder, name) for name in ("only", "chosen") if name in job.spec}
+    # some may have been excluded while the job waited
+    named = {name: rows[np.isin(rows, data.rows)] for name, rows in named.items()}
+    if "only" in named:
+        data = data.of(named["only"])
+    learned = keep_normal_only(data, job.spec["only_normal"]) if "only_normal" in job.spec else data
+    circumstances = {
+        "seed": job.seed,
+        "device": job.device,
+        "folder": folder,
+        "on": ws.artifacts(job.on_run) if job.on_run else {},
+        "resume": bool(job.resume),
+        "chosen": named.get("chosen"),
+        "cache": ws.home / "cache" / job.method,
+        "checkpoint_every": Settings().checkpoint_seconds,
+    }
+    return kind, data, learned, circumstances
 
 
 def _measure_axes(artifacts: list[Artifact], data: Dataset, run: Run, tell: Reporter) -> None:
@@ -155,7 +180,8 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
 
 def find_free_cards(ws: Workspace) -> list[int]:
     """Return torch's numbers of the graphics cards that no training of `ws` holds."""
-    held = {t.lane for t in ws.catalogue.jobs(kind="train", status="running")}
+    trainings = ws.catalogue.jobs(kind="train", status="running")
+    held = {name for t in trainings for name in t.lane.split(",")}
     return [i for i, name in enumerate(list_gpus()) if name not in held]
 
 

@@ -49,16 +49,16 @@ class Checkpoints:
         for old in before[: len(before) + 1 - KEPT]:
             self._drop(old)
 
-    def load(self, loop: int) -> tuple[dict[str, Any] | None, int]:
+    def load(self, loop: int, tidy: bool = True) -> tuple[dict[str, Any] | None, int]:
         """Return the newest state of `loop` that is whole, and how many newer ones were damaged
-        (they are taken away); None when there never was one.
+        (they are taken away where it is to `tidy`); None when there never was one.
 
         UserError when there are some and none is whole.
         """
         standing = self.found(loop)[::-1]
         for damaged, one in enumerate(standing):
             if whole(one):
-                for bad in standing[:damaged]:
+                for bad in standing[:damaged] if tidy else ():
                     self._drop(bad)
                 return load_state(one), damaged
         if standing:

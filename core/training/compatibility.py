@@ -55,6 +55,18 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
     return kind().declines(data)
 
 
+def why_not_shared(kind: type[Method]) -> str | None:
+    """Return the reason several processes cannot train a method together, in words, or None."""
+    if not kind.takes.trains:
+        return f"{kind.title} does not train in batches, so only one process can compute it."
+    if not kind.shares_batches:
+        return (
+            f"{kind.title} looks across the batch in a way that several processes do not share, so"
+            " only one can train it; leave --processes out."
+        )
+    return None
+
+
 def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> str | None:
     """Return the reason an earlier run, given by its artifacts, cannot be built upon by `kind` for
     `data`, in words, or None.

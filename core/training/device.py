@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+from core.training.ranks import Ranks, open_shared_fabric
 
 if TYPE_CHECKING:
     import torch
@@ -49,10 +50,26 @@ def choose_device(device: str, note: Callable[[str], None]) -> torch.device:
     return torch.device("cpu")
 
 
-def open_fabric(device: torch.device) -> Any:
+def own_device(chosen: torch.device, ranks: Ranks) -> torch.device:
+    """Return the device of this process of those that train together: each has a GPU of its own.
+    UserError where there are fewer.
+    """
+    import torch
+
+    if chosen.type != "cuda":
+        return chosen
+    if torch.cuda.device_count() < ranks.size:
+        raise UserError(
+            f"This run was to train on {ranks.size} GPUs, and {torch.cuda.device_count()} can be"
+            " used here; train it with fewer processes, or on the processor (--device cpu)."
+        )
+    return torch.device("cuda", ranks.rank)
+
+
+def open_fabric(device: torch.device, ranks: Ranks) -> Any:
     """Return a Lightning Fabric for `device`: bf16 mixed precision on a GPU that has it, else
-    float32. It looks through all installed packages for plug-ins, some milliseconds: whoever trains
-    opens one, who only applies needs none.
+    float32; its DDP where several processes train together. It looks through all installed packages
+    for plug-ins, some milliseconds: whoever trains opens one, who only applies needs none.
     """
     import torch
     from lightning_fabric import Fabric
@@ -60,11 +77,10 @@ def open_fabric(device: torch.device) -> Any:
     gpu = device.type == "cuda"
     # older GPUs only imitate it, slowly
     fast = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
-    return Fabric(
-        accelerator=device.type,
-        devices=1,
-        precision="bf16-mixed" if fast else "32-true",
-    )
+    precision = "bf16-mixed" if fast else "32-true"
+    if ranks.several:
+        return open_shared_fabric(device, precision, ranks)
+    return Fabric(accelerator=device.type, devices=1, precision=precision)  # type: ignore[arg-type]
 
 
 def describe_place(fabric: Any) -> str:

@@ -25,7 +25,13 @@ from core.errors import Cancelled, UserError, is_out_of_memory
 from core.method import Method
 from core.params import EpochParams
 from core.training.accumulation import split_batches
-from core.training.compatibility import check_inputs, why_not, why_not_chosen, why_not_on
+from core.training.compatibility import (
+    check_inputs,
+    why_not,
+    why_not_chosen,
+    why_not_on,
+    why_not_shared,
+)
 from core.training.loader import device_of
 from core.training.run import Run
 from core.training.slices_to_volumes import Fold
@@ -48,32 +54,9 @@ def fit_and_apply(
     found is folded back onto the volumes. Memory is that of as many pictures: every picture-like
     result is float32 of the size of all slices, held once.
     """
-    reason = why_not(kind, data)
-    if reason:
-        raise UserError(reason)
-    reason = why_not_on(kind, run.on, data) or why_not_chosen(kind, run.chosen, data)
-    if reason:
-        raise UserError(reason)
-    check_inputs(data)
     began = time.monotonic()
-    method = kind(params)
-    learned, described, fold = data, data, _as_they_are
-    if (pictures := as_model_input(method, data)) is not data:
-        phase("looking for empty slices")
-        counts = find_filled_slices(data)
-        learned, described, fold = (
-            pictures.take(np.flatnonzero(counts.ravel())),
-            pictures,
-            Fold(data, counts),
-        )
-        reason = why_not(kind, learned)
-        if reason:
-            raise UserError(reason)
-        if run.chosen is not None:
-            run.chosen = np.intersect1d(slice_ids(data, run.chosen), learned.rows)
     with run.seeded():
-        phase("learning")
-        method = _fitted(method, learned, run)
+        method, described, fold = _learn(kind, params, data, run, phase)
         run.check()
         phase("describing every case")
         method.to(run.where)
@@ -96,6 +79,57 @@ def fit_and_apply(
     for artifact in artifacts:
         artifact.made_by = origin
     return method, artifacts
+
+
+def fit_along(kind: type[Method], params: BaseModel, data: Dataset, run: Run) -> None:
+    """Train as one of several processes that is not the run's own (`Run.ranks`): what is learned
+    is the same, and it is the first that describes it. Raises as `fit_and_apply` does.
+    """
+    with run.seeded():
+        _learn(kind, params, data, run, lambda words: None)
+
+
+def _learn(
+    kind: type[Method],
+    params: BaseModel,
+    data: Dataset,
+    run: Run,
+    phase: Callable[[str], None],
+) -> tuple[Method, Dataset, Callable[[list[Artifact]], list[Artifact]]]:
+    """Return the fitted method, what it is to describe, and what brings that back to the rows of
+    `data`.
+    """
+    reason = why_not(kind, data)
+    if reason:
+        raise UserError(reason)
+    reason = why_not_on(kind, run.on, data) or why_not_chosen(kind, run.chosen, data)
+    if reason:
+        raise UserError(reason)
+    if run.ranks.several and (reason := why_not_shared(kind)):
+        raise UserError(reason)
+    check_inputs(data)
+    method = kind(params)
+    learned, described = data, data
+    fold: Callable[[list[Artifact]], list[Artifact]] = _as_they_are
+    if (pictures := as_model_input(method, data)) is not data:
+        phase("looking for empty slices")
+        counts = find_filled_slices(data)
+        learned, described, fold = (
+            pictures.take(np.flatnonzero(counts.ravel())),
+            pictures,
+            Fold(data, counts),
+        )
+        reason = why_not(kind, learned)
+        if reason:
+            raise UserError(reason)
+        if run.chosen is not None:
+            run.chosen = np.intersect1d(slice_ids(data, run.chosen), learned.rows)
+    phase("learning")
+    method = _fitted(method, learned, run)
+    if run.ranks.several and not run.ranks.shared:
+        run.note("Its batches were too small to be shared out, so more processes saved no time.")
+    run.ranks.leave()
+    return method, described, fold
 
 
 def _described(method: Method, data: Dataset, run: Run) -> list[Artifact]:
@@ -135,7 +169,7 @@ def _fitted(method: Method, data: Dataset, run: Run) -> Method:
     import torch
 
     while True:
-        if method.watched:
+        if method.watched and run.ranks.leads:
             run.watch = watch(method, data)
         try:
             method.fit(data, run)
@@ -148,7 +182,7 @@ def _fitted(method: Method, data: Dataset, run: Run) -> Method:
             run.check_loss()
             if not is_out_of_memory(e):
                 raise
-            if not method.divides or not split_batches(run):
+            if run.ranks.several or not method.divides or not split_batches(run):
                 raise UserError(_too_small(method, data)) from e
         gc.collect()  # out of the except block, whose error holds on to what filled the memory
         if run.where.type == "cuda":

@@ -169,8 +169,8 @@ class Recorded:
 
 
 def can_record(loop: Loop) -> bool:
-    """Whether steps of this loop can be recorded: on a GPU of NVIDIA's."""
-    return bool(loop.run.where.type == "cuda")
+    """Whether steps of this loop can be recorded: on a GPU of NVIDIA's, by one process."""
+    return bool(loop.run.where.type == "cuda") and not loop.run.ranks.several
 
 
 def record(step: Callable[[], None]) -> Callable[[], None]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,7 +84,7 @@ class Loop:
         # Convolutions of few channels are 1.4 times as fast so on a CPU. Trap: a fused optimiser
         # reads restored state in the other order.
         fitted.lay_out(net)
-        if backend := Settings().compile:
+        if (backend := Settings().compile) and not self.run.ranks.several:
             torch._dynamo.config.suppress_errors = True
             # in place, so that weights keep their names in what is saved
             net.compile(backend=backend)
@@ -92,6 +93,10 @@ class Loop:
         suit_device(optimiser)
         self.tracked = {"net": net, "optimiser": optimiser, **more}
         net.train()
+        if self.run.ranks.several:
+            from core.training.split_calls import SplitCalls
+
+            return SplitCalls(self.net, self.run.ranks)  # type: ignore[return-value]
         return self.net
 
     def step(self, loss: torch.Tensor, clip: float | None) -> None:
@@ -136,7 +141,8 @@ class Loop:
     def stop_early(self, patience: int, score: Callable[[], float], after: int) -> None:
         """See `Run.stop_early`."""
         if patience:
-            self.stopping = Stopping(self.tracked["net"], patience, score, after)
+            agreed = self.run.ranks.agree
+            self.stopping = Stopping(self.tracked["net"], patience, lambda: agreed(score()), after)
             self.tracked["stopping"] = self.stopping
 
     # -- batches -----------------------------------------------------------------------------------
@@ -162,7 +168,7 @@ class Loop:
             self._order(n, step // per_epoch, shuffle)[(step % per_epoch) * size :][:size]
             for step in range(start, self.total)
         )
-        with Inputs(data, run.where, run.folder, run.check) as inputs:
+        with Inputs(data, run.where, self.place(), run.check) as inputs:
             labels = torch.from_numpy(data.labels).to(run.where)
             for step, (at, x) in enumerate(inputs.batches(wanted), start):
                 self.done, epoch = step, step // per_epoch
@@ -173,6 +179,10 @@ class Loop:
                     break
                 self._between(step + 1)
         self._end(start)
+
+    def place(self) -> Path | None:
+        """Return the folder in which this process may lay out samples; None = the system's."""
+        return self.run.folder if self.run.ranks.leads else None
 
     def _order(self, n: int, epoch: int, shuffle: bool) -> Positions:
         """Positions in the order of this epoch, which (seed, epoch) fixes; the last is kept."""
@@ -207,8 +217,16 @@ class Loop:
             self.before += self.total
         self.number, self.total, self.plan = self.number + 1, total, plan
         self.losses.begin(data)
-        start, self._saved = resume.restore(self), time.monotonic()
+        start = resume.restore(self)
+        # what one reads another must not write over yet
+        self.run.ranks.wait()
+        self._saved = time.monotonic()
         return start
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process keeps checkpoints: one alone does."""
+        return self.checkpoints is not None and self.run.ranks.leads
 
     def _is_over(self, done: int, per_epoch: int) -> bool:
         """Whether early stopping ends this loop after `done` steps; its look is reported."""
@@ -233,7 +251,7 @@ class Loop:
         if run.watch is not None and (done == 1 or done % max(1, self.total // LOOKS) == 0):
             self.tell(done, run.watch())
         if (
-            self.checkpoints is not None
+            self.writes
             and time.monotonic() - self._saved > run.checkpoint_every
             and done < self.total
         ):
@@ -244,14 +262,14 @@ class Loop:
         """Save where a run that is cancelled stands, so that a resumed one goes on from here. One
         that cannot be saved (the loss is no number, the disk is full) still ends as cancelled.
         """
-        if self.checkpoints is not None and done < self.total:
+        if self.writes and done < self.total:
             with suppress(UserError, OSError):
                 resume.save(self, done)
 
     def _end(self, start: int) -> None:
         """Keep what a loop has come to, so that what follows it can be done again from there."""
         self.losses.check()
-        if self.checkpoints is not None and start < self.total:
+        if self.writes and start < self.total:
             resume.save(self, self.total)
         self.stopping, self.size, self.ordinary = None, 0, False
         self.share, self.first, self.last = 1.0, True, True

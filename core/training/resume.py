@@ -51,10 +51,10 @@ def restore(loop: Loop) -> int:
     if loop.checkpoints is None:
         return 0
     if not run.resume:
-        if loop.number == 0:
+        if loop.number == 0 and loop.writes:
             loop.checkpoints.clear()
         return 0
-    state, damaged = loop.checkpoints.load(loop.number)
+    state, damaged = loop.checkpoints.load(loop.number, tidy=loop.writes)
     if state is None:
         return 0
     assert data is not None
@@ -63,7 +63,9 @@ def restore(loop: Loop) -> int:
         run.note(
             "The cases in use had changed since it was stopped, so it began again from the start."
         )
-        loop.checkpoints.clear()
+        run.ranks.wait()  # until all have read it
+        if loop.writes:
+            loop.checkpoints.clear()
         return 0
     rows, size, epochs = state["plan"]
     if [rows, min(rows, size), epochs] != loop.plan:

@@ -15,10 +15,11 @@ import numpy as np
 
 from core.artifacts import Artifact
 from core.errors import Cancelled, UserError
-from core.training.device import choose_device, gpu_here, open_fabric, seeded
+from core.training.device import choose_device, gpu_here, open_fabric, own_device, seeded
 from core.training.inference import map_rows
 from core.training.loop import Batch, Loop
 from core.training.ordinary import fit_network
+from core.training.ranks import Ranks
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +56,7 @@ class Run:
     note_to: Callable[[str], None] = lambda words: None
     spent: float = 0.0  # seconds of earlier attempts
     notes: list[str] = field(default_factory=list)
+    ranks: Ranks = field(default_factory=Ranks)  # the processes that train this run together
     accumulation_steps: int = 1  # parts in which each batch is computed, their gradients gathered
 
     def __post_init__(self) -> None:
@@ -74,12 +76,13 @@ class Run:
     @cached_property
     def where(self) -> torch.device:
         """The torch device this run computes on."""
-        return choose_device(self.device, self.note)
+        chosen = choose_device(self.device, self.note)
+        return own_device(chosen, self.ranks) if self.ranks.several else chosen
 
     @cached_property
     def fabric(self) -> Any:
         """The Lightning Fabric that trains (see `core.training.device.open_fabric`)."""
-        return open_fabric(self.where)
+        return open_fabric(self.where, self.ranks)
 
     def seeded(self) -> AbstractContextManager[None]:
         """Torch's generators seeded inside, as they were outside."""

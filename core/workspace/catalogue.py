@@ -152,6 +152,11 @@ class Job:
         """The method's parameters it was asked for with."""
         return self.spec.get("params", {})
 
+    @property
+    def processes(self) -> int:
+        """How many processes train it together."""
+        return int(self.spec.get("processes", 1))
+
 
 def act_on(job: Job) -> Act:
     """Return what stopping, resuming or removing a job is, of what a role may do."""

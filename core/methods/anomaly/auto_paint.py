@@ -67,6 +67,7 @@ class AutoPaint(Method):
         seconds_per_value=3e-6,
     )
     gives = (Model, Embedding, AnomalyMaps, Images, Lesions)
+    shares_batches = True
     Params = AutoPaintParams
     other_data = True
     tiny = {"epochs": 1, "side": 32, "batch_size": 8, "width": 2, "rounds": 1}

@@ -68,6 +68,7 @@ class EAR(Inpainting):
         seconds_per_value=7e-7,
     )
     gives = (Model, Embedding, AnomalyMaps, Images, Metrics)
+    shares_batches = True
     Params = EARParams
     other_data = True
     tiny = {"epochs": 1, "side": 32, "batch_size": 8, "width": 2}

@@ -80,6 +80,7 @@ class FADeR(OnModel, Inpainting):
         seconds_per_value=1.5e-6,
     )
     gives = (Model, Embedding, AnomalyMaps, Images, Metrics)
+    shares_batches = True
     Params = FADeRParams
     other_data = True
     tiny_on = "ear"

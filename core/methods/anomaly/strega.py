@@ -55,6 +55,7 @@ class StRegA(Method):
         seconds_per_value=7e-7,
     )
     gives = (Model, Embedding, AnomalyMaps, Images)
+    shares_batches = True
     Params = StRegAParams
     latent_param = "latent"
     other_data = True

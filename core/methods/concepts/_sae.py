@@ -35,6 +35,7 @@ class SAE(OnModel):
         seconds_per_value=1e-7,
     )
     gives = (Model, Embedding, Rationales, Metrics)
+    shares_batches = True
     net_: Any
     least_steps = 1500
     tiny = {"epochs": 5, "k": 3, "features": 16, "batch_size": 32}

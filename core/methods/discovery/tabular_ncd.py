@@ -49,6 +49,7 @@ class TabularNCD(Method):
     net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("table",), labels="needed", min_rows=30, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters, Predictions)
+    shares_batches = True
     Params = TabularNCDParams
     latent_param = "latent"
     tiny = {"epochs": 3, "latent": 4, "tune": False, "most": 4, "batch_size": 32}

@@ -64,6 +64,7 @@ class LatentLabelShift(Method):
         seconds_per_value=5e-7,
     )
     gives = (Model, Embedding, Clusters, Grid, Metrics)
+    shares_batches = True
     Params = LatentLabelShiftParams
     tiny = {"epochs": 3, "k": 2, "batch_size": 16, "width": 4, "cells": 6}
     presets = {

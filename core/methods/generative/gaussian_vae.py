@@ -43,6 +43,7 @@ class GaussianVAE(VAE):
     title = "Variational autoencoder"
     seed_number = 44
     gives = (Model, Embedding, Images, AnomalyMaps, Predictions)
+    shares_batches = True
     tiny = {"epochs": 2, "latent": 4, "width": 4, "batch_size": 16}
     presets = PRESETS
     suggested_for = {"map": 2, "unusual": 2}

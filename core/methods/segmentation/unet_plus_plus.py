@@ -43,6 +43,7 @@ class UNetPlusPlusMethod(Method):
     net_: Any  # (x [b,C,H,W], depth) -> logits [b,2,H,W] of each head
     takes = Takes(("image",), masks="needed", min_rows=8, min_size=16, seconds_per_value=2e-6)
     gives = (Model, Embedding, Predictions, AnomalyMaps, Metrics)
+    shares_batches = True
     Params = UNetPlusPlusParams
     crop_param = "crop"
     other_data = True

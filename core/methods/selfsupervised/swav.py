@@ -46,6 +46,7 @@ class SwAV(Method):
     net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("image",), min_rows=32, min_size=8, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters)
+    shares_batches = True
     Params = SwAVParams
     other_data = True
     tiny = {"epochs": 2, "prototypes": 8, "batch_size": 32, "width": 4}

@@ -64,6 +64,7 @@ class BetaVAEScan(BetaVAE):
     scan_: Any  # the symbols' network
     takes = Takes(("series",), labels="optional", min_rows=32, seconds_per_value=1e-6)
     gives = (Model, Embedding, Images, Grid, Rationales, Predictions, Metrics)
+    shares_batches = True
     Params = BetaVAEScanParams
     latent_param = "latent"
     tiny = {

@@ -48,6 +48,7 @@ class Classifier(Method):
         ("image", "table"), labels="needed", min_rows=20, min_size=8, seconds_per_value=5e-7
     )
     gives = (Model, Embedding, Predictions)
+    shares_batches = True
     other_data = True
     tiny = {"epochs": 3, "batch_size": 32, "width": 4}
     presets = {

@@ -53,6 +53,7 @@ class CineTracker(Method):
         ("image",), masks="needed", volumes="no", min_rows=6, min_size=16, seconds_per_value=4e-6
     )
     gives = (Model, Predictions, Metrics)
+    shares_batches = True
     Params = CineTrackerParams
     other_data = True
     tiny = {"epochs": 1, "batch_size": 8, "width": 8, "steps": 3, "side": 32}

@@ -23,6 +23,7 @@ class Fragile(Method):
     title = "Fragile"
     takes = Takes(("image", "table"), min_rows=4)
     gives = (Embedding,)
+    shares_batches = True
 
     class Params(EpochParams):
         epochs: int = epochs_param(2, "Passes of the first loop.", le=10_000)
