@@ -62,6 +62,7 @@ def register() -> typer.Typer:
         evidence,
         explain,
         explore,
+        more_like,
         people,
         review,
         runs,
@@ -73,7 +74,7 @@ def register() -> typer.Typer:
 
     parts = (
         *(serve, data, review, runs, explain, explore, traverse, axes, concept),
-        *(steer, counterfactual, screen, evidence, people),
+        *(more_like, steer, counterfactual, screen, evidence, people),
     )
     for module in (*parts, catalogue) if not cli.registered_commands else ():
         module.register(cli)

@@ -1,12 +1,17 @@
 """Looking for more cases like a few marked ones, and what people say of the candidates."""
 
+import json
+
 import numpy as np
 import pytest
 
+from app.cli import register
 from core.artifacts import Embedding
 from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.explain.more_like import find_candidates, measure_precision
+from core.jobs import queue
+from core.jobs.run_folder import find_artifact
 from core.workspace import notes, searches
 from core.workspace.workspace import Workspace
 
@@ -71,3 +76,34 @@ def test_answers_are_kept_undone_and_stand_as_groups(tmp_path):
     searches.remove_search(ws, name, "odd")
     assert not searches.load_searches(ws, name)
     assert "odd" in notes.load_groups(ws, name), "what was found stays"
+
+
+def test_the_command_orders_as_the_page_does_and_keeps_what_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
+    ws = Workspace(tmp_path)
+    data = make_sample("breast-cancer")
+    ws.add(data, sample=True)
+    run = queue.wait(ws, queue.train(ws, data.name, "pca", {"dimensions": 3}).id).id
+    cli = register()
+
+    def ask(*words):
+        capsys.readouterr()
+        cli(["more-like", run, "odd", *words, "--json"], standalone_mode=False)
+        return json.loads(capsys.readouterr().out)
+
+    with pytest.raises(UserError, match="none was begun yet"):
+        ask()
+    with pytest.raises(UserError, match="has no row"):
+        ask("--from", "3", "--from", "5", "--it", "no such case")
+    first = ask("--from", "3", "--from", "5", "--top", "6")
+    space = find_artifact(ws, run, Embedding)
+    by_hand = find_candidates(space, np.array([3, 5]), NONE, NONE, data.rows)
+    assert [c["row"] for c in first["candidates"]] == by_hand.rows[:6].tolist()
+    a, b, c = (str(r) for r in by_hand.rows[:3])
+    then = ask("--it", a, "--not-it", b, "--unclear", c)
+    assert then["found"] == [3, 5, int(a)]
+    assert then["unclear"] == [int(c)]
+    assert (then["precision"]["value"], then["precision"]["n"]) == (0.5, 2)
+    assert not {int(a), int(b), int(c)} & {one["row"] for one in then["candidates"]}
+    assert ask("--undo")["reviewed"] == 2
+    assert notes.load_groups(ws, data.name)["odd"].tolist() == sorted([3, 5, int(a)])
