@@ -139,8 +139,8 @@ def known() -> list[dict[str, Any]]:
     words = (
         f"Of the ways {best['name']} marks the patch best ({best['value']:.2f}), {worst['name']}"
         f" least ({worst['value']:.2f}); the untrained network {rest[0]['value']:.2f} and"
-        f" {rest[1]['value']:.2f}, where 0.5 is guessing. The networks name"
-        f" {min(rights):.0%} of new pictures rightly, or more."
+        f" {rest[1]['value']:.2f}, where 0.5 is guessing. Each network names"
+        f" {min(rights):.0%} of new pictures rightly{', or more' if min(rights) < 1 else ''}."
     )
     tables = [
         table(
