@@ -53,7 +53,7 @@ def patches(seed=0, decides=True, n=480):
 
 @cache
 def fitted(decides=True):
-    return lightbox.fit("classifier", patches(decides=decides), epochs=10, width=8)
+    return lightbox.fit("classifier", patches(decides=decides), epochs=20, width=8)
 
 
 def ask(fit, *concepts, **more):
@@ -62,6 +62,13 @@ def ask(fit, *concepts, **more):
 
 def sick(made):
     return next(r for r in made.results if r["output"] == "class sick")
+
+
+def test_the_classifier_that_is_asked_has_learned_what_decides():
+    fit = fitted()
+    held = fit.data.splits != "train"
+    prob = np.asarray(fit.artifacts["predictions"].prob)
+    assert (prob.argmax(1) == fit.data.labels)[held].mean() > 0.95
 
 
 def test_the_patch_that_decides_is_significant_and_the_other_is_not():
