@@ -12,6 +12,7 @@ from PIL import Image
 from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.jobs import queue
+from core.jobs.again import train_again
 from core.report import script, story
 from core.report.html import report_html
 from core.report.story_pdf import story_pdf
@@ -75,3 +76,10 @@ def test_the_script_makes_the_same_figures_again(ws, run, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     said, of = done.stdout.split(" figures")[0].split(" of ")
     assert int(said) == int(of) > 5
+
+
+def test_a_run_asked_for_again_keeps_its_cases(ws, run):
+    again = train_again(ws, ws.job(run), seed=1)
+    assert (again.spec, again.seed) == (ws.job(run).spec, 1)
+    assert again.spec["only_normal"] == "benign"
+    queue.cancel(ws, again.id)

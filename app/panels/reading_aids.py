@@ -18,7 +18,7 @@ from app.state import Context
 from core.artifacts import Images
 from core.export import SAFE, safe_csv
 from core.imaging import render
-from core.jobs import queue
+from core.jobs.again import train_again
 from core.workspace import readings, review
 from core.workspace.readings import Reading
 
@@ -210,14 +210,10 @@ def _relabel(context: Context, own: list[Reading], reader: str) -> None:
             ),
         ):
             job = state.attempt(
-                queue.train,
+                train_again,
                 context.ws,
-                data.name,
-                context.job.method,
-                context.job.params,
-                on=context.job.on_run,
+                context.job,
                 seed=context.job.seed,
-                device=context.job.device,
                 token=token,
             )
             state.pressed(f"retrain-{context.job.id}")

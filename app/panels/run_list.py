@@ -16,6 +16,7 @@ from app.views.metrics import table
 from core import limits
 from core.artifacts import Metrics
 from core.jobs import queue
+from core.jobs.again import train_again
 from core.registry import method_class
 from core.workspace import notes
 from core.workspace.catalogue import Job, act_on
@@ -182,19 +183,7 @@ def _name(id: str, key: str) -> None:
 
 
 def _again(job: Job, token: str) -> None:
-    ws = state.workspace()
-    names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
-    state.attempt(
-        queue.train,
-        ws,
-        names[job.dataset],
-        job.method,
-        job.params,
-        on=job.on_run,
-        seed=job.seed + 1,
-        device=job.device,
-        token=token,
-    )
+    state.attempt(train_again, state.workspace(), job, seed=job.seed + 1, token=token)
     state.pressed(f"again-{job.id}")
 
 
