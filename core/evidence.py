@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -169,14 +170,27 @@ def count_wins(id: str) -> tuple[int, int]:
     """Return in how many of a method's stored tables its own row is ahead of every rival, and how
     many tables with rivals there are; (0, 0) where nobody has measured it.
     """
-    found = load_evidence(id)
-    tables = [t for t in found["tables"] if list_rivals(t)] if found else []
-    tables = [t for t in tables if t["rows"][0]["value"] is not None]
-    ahead = 0
-    for table in tables:
-        own, best = table["rows"][0]["value"], find_best_rival(table)["value"]
-        ahead += own > best if table["higher_is_better"] else own < best
-    return ahead, len(tables)
+    by = wins_by_data(id).values()
+    return sum(ahead for ahead, _ in by), sum(tables for _, tables in by)
+
+
+def wins_by_data(id: str, measures: tuple[str, ...] = ("",)) -> dict[str, tuple[int, int]]:
+    """Return `count_wins` for each data a method was measured on, called as the tables call it up
+    to the first comma or bracket; `measures`: only tables whose measure has one of these words.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for table in (load_evidence(id) or {"tables": []})["tables"]:
+        own = table["rows"][0]["value"]
+        if own is None or not list_rivals(table):
+            continue
+        if not any(words in table.get("measure", "") for words in measures):
+            continue
+        best = find_best_rival(table)["value"]
+        wins = own > best if table["higher_is_better"] else own < best
+        name = re.split(r",| \(", table.get("data", ""))[0]
+        ahead, tables = found.get(name, (0, 0))
+        found[name] = ahead + wins, tables + 1
+    return found
 
 
 def list_rivals(table: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,9 +5,18 @@ import pandas as pd
 import pytest
 
 from core.data.dataset import Dataset
+from core.data.readers import read
+from core.evidence import shared_data
 from core.registry import methods, rivals
 from core.training import recommend
-from core.training.recommend import advise, find_likeness
+from core.training.presets import cases, preset
+from core.training.recommend import (
+    advise,
+    find_likeness,
+    find_measured_like,
+    measure_standing,
+)
+from core.training.time_estimate import guess_seconds
 
 RIVAL = rivals("unusual")[0]
 LEARNED = [methods()[id] for id in ("ear", "strega")]
@@ -120,3 +129,45 @@ def test_a_method_that_does_not_fit_is_not_among_them():
     assert recommend.finds_alone(methods()["ear"], pictures())
     assert not recommend.finds_alone(methods()["embedding_anomaly"], pictures())
     assert not recommend.finds_alone(methods()["table_anomaly"], pictures())
+
+
+def ranked(like, *ids):
+    """These methods as Train sorts them, time aside."""
+    stands = {id: measure_standing(methods()[id], like) for id in ids}
+    return sorted(ids, key=lambda id: (-stands[id].like, -stands[id].share))
+
+
+def test_grey_pictures_that_fill_their_frame_are_like_x_rays():
+    assert find_measured_like(pictures(channels=1, dark=0.0)) == recommend.XRAYS
+    assert find_measured_like(pictures(channels=1)) == ""
+    assert find_measured_like(pictures(channels=3, dark=0.0)) == ""
+    assert find_measured_like(pictures()) == LIKE
+
+
+def test_who_is_behind_its_rivals_on_data_like_this_comes_after_who_was_not_measured_on_it():
+    """By the stored evidence, on the kinds of data there are."""
+    order = ranked(recommend.XRAYS, "mem_mc_mae", "dinomaly", "auto_paint", "synthetic_anomalies")
+    assert set(order[2:]) == {"mem_mc_mae", "dinomaly"}, "simple rivals beat both on X-rays"
+    order = ranked(LIKE, "auto_paint", "ear", "strega", "synthetic_anomalies")
+    assert order[0] == "synthetic_anomalies"
+    assert measure_standing(methods()["synthetic_anomalies"], LIKE).like == 1
+    assert measure_standing(methods()["auto_paint"], LIKE).like == -1
+    assert measure_standing(methods()["table_anomaly"], "adbench_classical").like == 1
+
+
+def test_many_tables_on_one_data_count_once():
+    found = measure_standing(methods()["auto_paint"], recommend.XRAYS)
+    assert found.like == 0
+    assert found.share == pytest.approx(1 / 3), "one CT; neither the head phantom nor lesions of MS"
+
+
+def test_train_offers_the_quicker_of_two_that_stand_alike_on_the_x_rays():
+    if (shared := shared_data()) is None:
+        pytest.skip("needs shared/data")
+    data = read(shared / "pneumoniamnist_balanced", name="x-rays")
+    assert find_measured_like(data) == recommend.XRAYS
+    slow, quick = methods()["auto_paint"], methods()["synthetic_anomalies"]
+    assert measure_standing(slow, recommend.XRAYS) == measure_standing(quick, recommend.XRAYS)
+    assert guess_seconds(quick, preset(quick, "fast", cases(quick, data)), data) < guess_seconds(
+        slow, preset(slow, "fast", cases(slow, data)), data
+    )

@@ -14,6 +14,7 @@ from core.method import Method
 from core.registry import methods, purpose, questions
 from core.training.compatibility import why_not
 from core.training.presets import cases, preset
+from core.training.recommend import find_measured_like, measure_standing
 from core.training.time_estimate import estimate, guess_seconds
 
 BEST = 3  # methods shown for a question
@@ -88,8 +89,9 @@ def _ask(data: Dataset, fits: list[str], above: DeltaGenerator) -> None:
         if len(asked[now]) > 1
         else "The one method here that answers it",
         help=(
-            "By what the method says of itself, by how often it was ahead of its rivals where it"
-            " was measured, and by its time."
+            "First what a method says of itself; then whether it was ahead of its rivals on data"
+            " like this, which counts against it where it was behind; how often it was elsewhere;"
+            " and its time."
         ),
     )
     # Trap: without a box of their own, more or fewer of them would move what is below, and a
@@ -115,17 +117,24 @@ def _ask(data: Dataset, fits: list[str], above: DeltaGenerator) -> None:
 
 
 def rank(ids: list[str], data: Dataset) -> list[str]:
-    """Sort methods that answer one question: those that name themselves a first choice, then by
-    the share of stored tables in which they are ahead of their rivals, then by time.
+    """Sort methods that answer one question: those that name themselves a first choice; those ahead
+    of their rivals on data like this before those not measured on such, and these before those
+    behind; then by the share of data on which they are ahead, then by time.
     """
+    like = _like(str(state.workspace().home), data.hash, data.name)
 
-    def key(id: str) -> tuple[float, float, float, str]:
+    def key(id: str) -> tuple[float, int, float, float, str]:
         kind = methods()[id]
-        ahead, tables = count_wins(id)
+        stands = measure_standing(kind, like)
         first = min(kind.suggested_for.values(), default=float("inf"))
-        return first, -(ahead / tables if tables else 0.0), _seconds(kind, data), id
+        return first, -stands.like, -stands.share, _seconds(kind, data), id
 
     return sorted(ids, key=key)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _like(home: str, hash: str, name: str) -> str:
+    return find_measured_like(state.workspace().dataset(name))
 
 
 def _seconds(kind: type[Method], data: Dataset) -> float:
@@ -143,6 +152,8 @@ def _card(id: str, data: Dataset, chosen: bool) -> None:
         if tables
         else "not measured against rivals"
     )
+    like = measure_standing(kind, _like(str(state.workspace().home), data.hash, data.name)).like
+    said += {1: ", and on data like this", 0: "", -1: "; behind them on data like this"}[like]
     values = preset(kind, next(iter(kind.presets)), cases(kind, data))
     time = text.duration(estimate(state.workspace(), kind, values, data).seconds)
     st.button(

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
-from core.evidence import load_evidence
+from core.evidence import load_evidence, wins_by_data
 from core.method import Method
 from core.training.compatibility import why_not
 
@@ -21,6 +21,8 @@ MEASURE = "pixel average precision"
 CASES = "case AUROC (highest heat)"
 LESIONS = "ms_lesion_mri"  # how the data of tables about MR with real lesions is called
 LIKE = {LESIONS: "MR with lesions of multiple sclerosis"}
+XRAYS = "pneumoniamnist"  # how the data of tables about chest X-rays is called
+FINDING = ("AUROC", "average precision", "AUPRO", "Dice")  # in measures of what is found
 TUNED = "choices were made on this patient"  # in the title of a table whose data is not new
 LOOKED_AT = 64  # pictures that what the data is like is told by
 DARK, SHARE = 0.02, 0.1  # of the range, and of the pixels: this dark, and this many, is background
@@ -130,6 +132,47 @@ def advise(
         why += f" Which slices hold anything, {name} told as well or better, so look at both."
     figures = "; ".join(f"{c.own:.2f} against {c.other:.2f}" for c in tables)
     return Advice(best, why, f"Average precision of pixels, by patient: {figures}.")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a method stands against the rivals of its stored tables: `like`, 1 ahead of them in half
+    the tables on data like this or more, -1 in fewer, 0 not measured on such; `share`, 0 to 1, of
+    the data it was measured on where it is ahead in half the tables or more.
+    """
+
+    like: int
+    share: float
+
+
+def measure_standing(kind: type[Method], like: str) -> Standing:
+    """Return how `kind` stands on data that benchmarks call `like` ("": none does), and at large.
+    Of methods that score cases only tables about what they find are counted, since the others
+    compare a method with itself, or are about its speed.
+    """
+    measures = FINDING if AnomalyMaps in kind.gives else ("",)
+    by = wins_by_data(kind.id, measures)
+    here = [wins for name, wins in by.items() if like and name.startswith(like)]
+    ahead, tables = (sum(column) for column in zip(*here)) if here else (0, 0)
+    won = [2 * one >= many for one, many in by.values()]
+    return Standing(
+        0 if not tables else 1 if 2 * ahead >= tables else -1,
+        float(np.mean(won)) if won else 0.0,
+    )
+
+
+def find_measured_like(data: Dataset) -> str:
+    """Return how benchmarks call the data that `data` is like in what it shows, "" where none is:
+    as `find_likeness`, and grey pictures that fill their frame, as chest X-rays do.
+    """
+    if found := find_likeness(data):
+        return found
+    if data.modality != "image" or data.samples is None or not len(data) or data.card.get("unit"):
+        return ""
+    if data.shape[0] != 1 or len(data.shape) != 3:
+        return ""
+    x = data.inputs(np.arange(0, len(data), max(1, -(-len(data) // LOOKED_AT))))
+    return XRAYS if (x <= DARK).mean() < SHARE else ""
 
 
 def _least(row: dict[str, Any]) -> float:

@@ -9,6 +9,7 @@ from app.panels import method_choice
 from core.data.samples.catalogue import make_sample
 from core.evidence import count_wins
 from core.registry import families, methods, questions
+from core.training.recommend import Standing
 from core.workspace.workspace import Workspace
 from tests.app import unexplained
 
@@ -58,12 +59,22 @@ def test_every_family_asks_a_question_of_its_own():
 
 
 def test_methods_are_ranked_by_what_was_measured(page, monkeypatch):
-    wins = {"dirichlet_vae": (1, 4), "gaussian_vae": (3, 4), "swav": (0, 0), "pca": (4, 4)}
-    monkeypatch.setattr(method_choice, "count_wins", wins.__getitem__)
-    monkeypatch.setattr(method_choice, "_seconds", lambda kind, data: 1.0)
+    stands = {
+        "dirichlet_vae": Standing(0, 0.25),
+        "gaussian_vae": Standing(0, 0.75),
+        "strega": Standing(-1, 0.9),
+        "swav": Standing(0, 0.0),
+        "pca": Standing(0, 0.0),
+        "ear": Standing(1, 0.1),
+    }
+    monkeypatch.setattr(method_choice, "measure_standing", lambda kind, like: stands[kind.id])
+    monkeypatch.setattr(method_choice, "_like", lambda home, hash, name: "")
+    monkeypatch.setattr(method_choice, "_seconds", lambda kind, data: 1.0 + (kind.id == "swav"))
     for kind in methods().values():
         monkeypatch.setattr(kind, "suggested_for", {})
-    assert method_choice.rank(list(wins), None) == ["pca", "gaussian_vae", "dirichlet_vae", "swav"]
+    data = make_sample("breast-cancer")
+    wanted = ["ear", "gaussian_vae", "dirichlet_vae", "pca", "swav", "strega"]
+    assert method_choice.rank(list(stands), data) == wanted
 
 
 def test_wins_are_counted_against_the_best_rival(monkeypatch):
