@@ -5,16 +5,21 @@ types it takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Metrics
 from core.data.dataset import Dataset
 from core.data.labels import why_no_classes
+from core.io.shared_work import Work, do, pack, unpack
 from core.measure import Measure
 from core.registry import measures
+
+MOST_SENT = 1 << 30  # bytes of data and artifacts that are sent for measures to be shared out
 
 
 def measure(
@@ -33,26 +38,86 @@ def measure(
     does not give itself from the run it was built on, `below`. `report` hears the share of the
     measures that are done, 0 to 1, and may raise.
     """
-    found: list[Metric] = []
     asked = measures() if names is None else {n: measures()[n] for n in names}
+    questions: list[_Question] = []
+    lacking: dict[int, str] = {}
     for i, one in enumerate(asked.values()):
-        report(i / len(asked))
         if names is None and not one.cheap:
             continue
         candidates = [_of(artifacts, kind) for kind in one.takes]
         if any(candidates) and below:
             candidates = [own or _of(below, kind) for own, kind in zip(candidates, one.takes)]
+        several = any(len(c) > 1 for c in candidates)
         for combination in product(*candidates):
-            made = _one(one, data, [a for _, a in combination], seed, names is not None)
-            several = any(len(c) > 1 for c in candidates)
             place = ", ".join(slug for slug, _ in combination if several)
-            found += [replace(m, name=f"{m.name} [{place}]") if place else m for m in made]
+            questions.append(_Question(i, one, [a for _, a in combination], place))
         if names is not None and not all(candidates):
-            missing = ", ".join(k.__name__ for k, c in zip(one.takes, candidates) if not c)
-            found.append(
-                Metric(one.id, None, note=f"this run gives no {missing}", higher_is_better=None)
-            )
+            lacking[i] = ", ".join(k.__name__ for k, c in zip(one.takes, candidates) if not c)
+    answers = _ask(data, questions, seed, names is not None, report)
+    found: list[Metric] = []
+    for i, one in enumerate(asked.values()):
+        for question, made in zip(questions, answers, strict=True):
+            if question.number == i:
+                place = question.place
+                found += [replace(m, name=f"{m.name} [{place}]") if place else m for m in made]
+        if i in lacking:
+            note = f"this run gives no {lacking[i]}"
+            found.append(Metric(one.id, None, note=note, higher_is_better=None))
     return Metrics.of(found, data.rows)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One measure, the `number`th asked for, of `given`; `place` tells it from the same of others,
+    "" where there is no other.
+    """
+
+    number: int
+    measure: Measure
+    given: list[Artifact]
+    place: str
+
+
+def _ask(
+    data: Dataset,
+    questions: list[_Question],
+    seed: int,
+    asked: bool,
+    report: Callable[[float], None],
+) -> list[list[Metric]]:
+    """Return what each question gives. A whole measure is what may be done elsewhere, since its
+    sums go over all cases, and added up in parts they have other last digits.
+    """
+    given = (data, [(q.measure, q.given) for q in questions], seed, asked)
+    answers: dict[int, list[Metric]] = {}
+    held = sum(_bytes(a) for q in questions for a in q.given) + _bytes(data)
+    packed = cache(lambda: pack(given) if held <= MOST_SENT else None)
+    work = Work(
+        units=len(questions),
+        here=lambda part: answer_part(given, part),
+        keep=lambda part, made: answers.update(zip(part, made, strict=True)),
+        common=packed,
+        send=lambda part: part,
+        open=unpack,
+        there=answer_part,
+        mark=lambda: None if packed() is None else "",
+    )
+    do(work, lambda: None, report)
+    return [answers[i] for i in range(len(questions))]
+
+
+def answer_part(given: Any, part: range) -> list[list[Metric]]:
+    """Return what the questions of `part` give; here, or in a process elsewhere."""
+    data, questions, seed, asked = given
+    return [
+        _one(one, data, artifacts, seed, asked)
+        for one, artifacts in questions[part.start : part.stop]
+    ]
+
+
+def _bytes(held: Any) -> int:
+    """Bytes of the arrays an artifact or a dataset holds; of what is on disk the place is sent."""
+    return sum(v.nbytes for v in vars(held).values() if isinstance(v, np.ndarray))
 
 
 def _of(artifacts: Mapping[str, Artifact], kind: type[Artifact]) -> list[tuple[str, Artifact]]:

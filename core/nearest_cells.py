@@ -11,11 +11,13 @@ many threads there are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
+from core.io.shared_work import Work, do, helpers
 from core.io.threads import in_threads
 
 ROWS = 256  # in a cell, about
@@ -25,6 +27,11 @@ SAMPLED = 300  # rows whose true neighbours are found
 RECALL = 0.985  # share of them that must lie in the cells looked at
 HELD = 32_768  # rows seen from a cell at most, of which a copy is held
 QUERIES, COLUMNS = 256, 1_024  # rows of a product, which the processor's cache holds
+
+# rows in the order of cells [n,d], middles of cells [c,d], bounds of cells [c+1], the cells to look
+# at from each, and how many neighbours are wanted
+Table = tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray], int]
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def search(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,21 +52,64 @@ def _search(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     x = x[order]
     cells = len(bounds) - 1
     middle = np.add.reduceat(x, bounds[:-1], axis=0) / np.diff(bounds)[:, None].astype(np.float32)
-    around = _around(x, middle, bounds, k)
+    table = (x, middle, bounds, _around(x, middle, bounds, k), k)
     index, distance = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
 
-    def work(c: int) -> None:
-        theirs = np.concatenate(
-            [np.arange(bounds[j], bounds[j + 1], dtype=np.int32) for j in around[c]]
-        )
-        there = _beside(x[theirs] - middle[c]) if len(theirs) <= HELD else None
-        for first in range(bounds[c], bounds[c + 1], QUERIES):
-            own = np.arange(first, min(first + QUERIES, bounds[c + 1]), dtype=np.int32)
-            at, square = _nearest(x, own, middle[c], theirs, there, k)
-            index[order[own]], distance[order[own]] = order[at], np.sqrt(square)
+    def keep(own: np.ndarray, at: np.ndarray, square: np.ndarray) -> None:
+        index[order[own]], distance[order[own]] = order[at], np.sqrt(square)
 
-    in_threads(work, range(cells), numba.get_num_threads())
+    if helpers() is None:
+        in_threads(lambda c: _look(table, c, keep), range(cells), numba.get_num_threads())
+        return index, distance
+    work = Work(
+        units=cells,
+        here=lambda part: look_at_cells(table, part),
+        keep=lambda part, found: _each(keep, found),
+        common=lambda: table,
+        send=lambda part: part,
+        open=_as_it_is,
+        there=look_at_cells,
+    )
+    do(work, lambda: None, lambda done: None)
     return index, distance
+
+
+def look_at_cells(table: Table, cells: range) -> list[Found]:
+    """Return what is found for the rows of some cells, in blocks: positions int32 [q] of the rows
+    in the order of cells, those of their neighbours int32 [q,k], and squared distances float32
+    [q,k].
+    """
+    from threadpoolctl import threadpool_limits
+
+    found: list[Found] = []
+
+    def keep(own: np.ndarray, at: np.ndarray, square: np.ndarray) -> None:
+        found.append((own, at, square))
+
+    with threadpool_limits(1, "blas"):
+        in_threads(lambda c: _look(table, c, keep), cells, numba.get_num_threads())
+    return found
+
+
+def _each(keep: Callable[..., None], found: list[Found]) -> None:
+    for one in found:
+        keep(*one)
+
+
+def _as_it_is(table: Table) -> Table:
+    return table
+
+
+def _look(table: Table, c: int, keep: Callable[..., None]) -> None:
+    """Have `keep` take what is found for the rows of cell `c`."""
+    x, middle, bounds, around, k = table
+    theirs = np.concatenate(
+        [np.arange(bounds[j], bounds[j + 1], dtype=np.int32) for j in around[c]]
+    )
+    there = _beside(x[theirs] - middle[c]) if len(theirs) <= HELD else None
+    for first in range(bounds[c], bounds[c + 1], QUERIES):
+        own = np.arange(first, min(first + QUERIES, bounds[c + 1]), dtype=np.int32)
+        keep(own, *_nearest(x, own, middle[c], theirs, there, k))
 
 
 def _beside(x: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
     data, notes = as_the_model_sees(own, ws.dataset(job.dataset), model)
     for note in [*notes, *find_shared(own, data)]:
         tell.note(note)
-    run = Run(job.seed, job.device, report_to=tell.step, stop=tell.stop)
+    run = Run(job.seed, job.device, report_to=tell.step, stop=tell.stop, part_to=tell.part)
     method = open_model(model, str(run.where))
     if not method.other_data:
         raise UserError(describes_own_only(method))

@@ -188,7 +188,7 @@ def find_free_cards(ws: Workspace) -> list[int]:
 def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     """Attributions of many rows; with "health" (names of ways) the checks of such maps."""
     from core.explain.map_health import check_maps
-    from core.jobs.sharing import attribute_shared
+    from core.jobs.attributing import attribute_shared
 
     began = time.monotonic()
     health = job.spec.get("health")

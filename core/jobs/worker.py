@@ -18,6 +18,7 @@ from core.jobs.engines import process_identity
 from core.jobs.priority import lower_priority
 from core.jobs.reporter import Reporter
 from core.jobs.run_folder import remove_leftovers, undo
+from core.jobs.sharing import sharing_out
 from core.training.checkpoints import Checkpoints
 from core.workspace import records
 from core.workspace.catalogue import PATIENT
@@ -43,7 +44,8 @@ def do_job(ws: Workspace, id: str, alone: bool = False, born: str = "") -> None:
         records.write_record(ws.home, job)
         if not job.resume:
             write_bytes(folder / "scalars.jsonl", b"")
-        tasks.TASKS[job.kind](ws, job, reporter)
+        with sharing_out():
+            tasks.TASKS[job.kind](ws, job, reporter)
         if reporter.stop():
             raise Cancelled
         status = "done"

@@ -122,7 +122,7 @@ class Inputs:
         elif fits and self.device.type == "cuda":
             self.held = self._held()
         elif fits:
-            self.array = _plain(data.raw(), data) if size <= BLOCK else self._read_whole()
+            self.array = plain(data.raw(), data) if size <= BLOCK else self._read_whole()
         elif isinstance(data.samples, np.ndarray):
             self.array, self.rows = data.samples, data.rows
         else:
@@ -153,7 +153,7 @@ class Inputs:
                     yield some, self.turned(x)
 
     def _at(self, at: np.ndarray) -> np.ndarray:
-        return _plain(np.take(self.array, self.rows[at], axis=0), self.data)
+        return plain(np.take(self.array, self.rows[at], axis=0), self.data)
 
     def _grouped(self, wanted: Iterable[Positions]) -> Iterator[list[Positions]]:
         """Small batches several at a time, since handing one over costs as much as reading a
@@ -201,7 +201,7 @@ class Inputs:
         for at, stored in read_ahead(
             lambda at: (
                 torch.from_numpy(at),
-                pinned(_plain(self.data.raw(at), self.data), self.device),
+                pinned(plain(self.data.raw(at), self.data), self.device),
             ),
             self._blocks(),
         ):
@@ -250,7 +250,8 @@ class _Ordered:
         return self.data.raw(at)
 
 
-def _plain(raw: np.ndarray, data: Dataset) -> np.ndarray:
+def plain(raw: np.ndarray, data: Dataset) -> np.ndarray:
+    """Return stored values in a type that torch turns into inputs as numpy does."""
     return raw if raw.dtype in (*ON_DEVICE, data.input_type) else raw.astype(data.input_type)
 
 
@@ -292,7 +293,7 @@ def in_order(data: Dataset, device: torch.device, size: int) -> Iterator[torch.T
     n, turned = len(data), on_device(data, device)
     per = size * max(1, BLOCK // (size * row_bytes(data)))
     for block in read_ahead(
-        lambda i: pinned(_plain(data.raw(np.arange(i, min(i + per, n))), data), device),
+        lambda i: pinned(plain(data.raw(np.arange(i, min(i + per, n))), data), device),
         range(0, n, per),
     ):
         for part in block.to(device, non_blocking=True).split(size):

@@ -46,6 +46,8 @@ class Run:
     # (step, total, scalars): receives progress
     report_to: Callable[[int, int, dict[str, float]], None] = lambda step, total, scalars: None
     stop: Callable[[], bool] = lambda: False  # whether the user has cancelled
+    # hears how far each `map` over a dataset is, 0 to 1
+    part_to: Callable[[float], None] = lambda done: None
     resume: bool = False
     checkpoint_every: float = 30.0  # seconds
     chosen: np.ndarray | None = None  # int64 ids of the rows the user picked, where asked for
@@ -179,4 +181,4 @@ class Run:
         """`fn(x)` over all rows of `data` in order, without gradients, concatenated as float32
         numpy; `fn` may give a tuple of tensors.
         """
-        return map_rows(fn, data, self.where, size, self.check)
+        return map_rows(fn, data, self.where, size, self.check, self.part_to)

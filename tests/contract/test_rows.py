@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Metrics, Model
+from core.io.shared_work import helped_by, pack, unpack
 from core.registry import methods
+from core.training.inference import map_rows
 from core.training.run import Run
 from tests.contract._fits import (
     DEVICE,
@@ -139,3 +141,41 @@ def noisy_test_rows(data):
         else np.where((data.splits == "test")[:, None, None], 0, data.masks)
     )
     return replace(data, samples=samples, table=table, masks=masks)
+
+
+class Elsewhere:
+    """Does what is shared out as another process would, all but the first two parts."""
+
+    def __call__(self, work, check, report):
+        mark = None
+        for i in range(work.units):
+            part = range(i, i + 1)
+            if i == 1 and work.mark is not None:
+                mark = work.mark()
+            if i < 2:
+                made = work.here(part)
+            else:
+                if i == 2:
+                    if work.mark is not None:
+                        assert mark is not None, "it cannot be sent"
+                        assert work.mark() == mark, "a call changes what later ones give"
+                    opened = work.open(work.common())
+                made = work.there(opened, unpack(pack(work.send(part))))
+            work.keep(part, made)
+
+
+@pytest.mark.skipif(DEVICE != "cpu", reason="what a GPU does is not shared out")
+@pytest.mark.parametrize("id", methods())
+def test_shared_out_among_processes_its_results_have_the_same_bits(id, monkeypatch):
+    pytest.importorskip("ray", reason="Ray is not installed")
+
+    def in_small_batches(fn, data, device, size, *more):
+        return map_rows(fn, data, device, min(size, 8), *more)
+
+    monkeypatch.setattr("core.training.run.map_rows", in_small_batches)
+    method, data = shared(id)[0], data_for(id)
+    alone = columns(applied(id, method, data))
+    with helped_by(Elsewhere()):
+        together = columns(applied(id, method, data))
+    assert together.keys() == alone.keys()
+    assert [key for key in alone if alone[key].tobytes() != together[key].tobytes()] == []

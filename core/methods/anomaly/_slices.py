@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,6 +65,21 @@ def in_batches(data: Dataset, run: Run, many: int = 256) -> Iterator[np.ndarray]
     for x in in_order(data, torch.device("cpu"), many):
         run.check()
         yield x.numpy()
+
+
+def described(
+    fn: Callable[[np.ndarray], tuple[np.ndarray, ...]], data: Dataset, run: Run, many: int = 256
+) -> Any:
+    """Return what `fn` gives of inputs [b,C,H,W] of `data`, `many` at a time, concatenated as
+    float32; by `Run.map`, so shared out where the job has helpers. Where `fn` looks whether to
+    stop, it does so by an `OnlyHere`.
+    """
+    import torch
+
+    def asked(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in fn(x.cpu().numpy()))
+
+    return run.map(asked, data, many)
 
 
 def some_of(train: Dataset, channel: int) -> np.ndarray:

@@ -26,13 +26,14 @@ Reference
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Lesions, Model
+from core.io.shared_work import NOTHING, OnlyHere
 from core.method import Method, Takes
 from core.methods.anomaly import _auto_paint_loop as loop
 from core.methods.anomaly import _auto_paint_marks as marks
@@ -157,17 +158,17 @@ class AutoPaint(Method):
         some = normal.take(np.arange(0, len(normal), -(-len(normal) // 256)))
         x, body, counts = np.split(self._learned(some, run), (-2, -1), axis=1)
         body = (body * counts)[:, 0] > 0
-        proposed = loop.propose(x, self._fill(run.where, run), self.patterns)
+        proposed = loop.propose(x, self._fill(run.where, run.check), self.patterns)
         residual = (x - proposed)[:, self.channels]
         found = loop.standard_of(residual, body, p.sign, p.smooth)
         hole = self._random_holes(body)
-        filled = (x - self._fill(run.where, run)(x, hole))[:, self.channels]
+        filled = (x - self._fill(run.where, run.check)(x, hole))[:, self.channels]
         deepest = int(p.side) // 4
         self.mean_, self.spread_, self.precision_ = found.mean, found.spread, found.precision
         self.depth_ = loop.depth_factors(filled, hole, body, found, deepest)
         heat = self.standard.heat(residual, body)
         self.cut_ = _residuals.pixel_threshold(heat, body, 0.995)
-        heat = self._heat(x, body, self._painted(x, body, run.where, run))
+        heat = self._heat(x, body, self._painted(x, body, run.where, run.check))
         self.pixel_threshold_ = marks.empty_threshold(heat, p.smallest, p.healthy)
         self.threshold_ = float(np.quantile(_residuals.case_score(heat), 0.95))
 
@@ -237,15 +238,14 @@ class AutoPaint(Method):
         body[~body.any((1, 2))] = True
         return small, body
 
-    def _fill(self, where: Any, run: Run | None = None, many: int = 32) -> loop.Fill:
+    def _fill(self, where: Any, check: Callable[[], None] = NOTHING, many: int = 32) -> loop.Fill:
         """Return how holes are filled in by the network on a device."""
         import torch
 
         def fill(x: np.ndarray, hole: np.ndarray) -> np.ndarray:
             out = np.empty(x.shape, np.float32)
             for i in range(0, len(x), many):
-                if run is not None:
-                    run.check()
+                check()
                 with torch.no_grad():
                     given = torch.from_numpy(x[i : i + many]).to(where)
                     holes = torch.from_numpy(hole[i : i + many].astype(np.float32)[:, None])
@@ -260,7 +260,7 @@ class AutoPaint(Method):
         x: np.ndarray,
         body: np.ndarray,
         where: Any,
-        run: Run | None = None,
+        check: Callable[[], None] = NOTHING,
         rounds: int | None = None,
         cut: float = 1.0,
     ) -> loop.Painted:
@@ -270,7 +270,7 @@ class AutoPaint(Method):
         return loop.auto_paint(
             x,
             body,
-            self._fill(where, run),
+            self._fill(where, check),
             self._departs,
             self.patterns,
             cut * self.cut_,
@@ -281,8 +281,10 @@ class AutoPaint(Method):
     # -- applying ----------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         size, low_high = (data.shape[1], data.shape[2]), data.input_range
-        found = [self._described(x, run) for x in _slices.in_batches(data, run)]
-        z, heat, residual, proposed, twin = map(np.concatenate, zip(*found))
+        where, check = run.where, OnlyHere(run.check)
+        z, heat, residual, proposed, twin = _slices.described(
+            lambda x: self._described(x, where, check), data, run
+        )
         score = _residuals.case_score(heat).astype(np.float32)
         heat = _slices.resized(heat, size)
         large = _slices.resized(residual * (low_high[1] - low_high[0]), size)
@@ -331,16 +333,18 @@ class AutoPaint(Method):
             twin=TWIN,
         )
 
-    def _described(self, x: np.ndarray, run: Run) -> tuple[np.ndarray, ...]:
+    def _described(
+        self, x: np.ndarray, where: Any, check: Callable[[], None]
+    ) -> tuple[np.ndarray, ...]:
         """Of inputs [n,C,H,W]: latent, heat, mean residual over channels, and healthy versions
         before and after the rounds.
         """
         import torch
 
         small, body = self.prepare(x)
-        painted = self._painted(small, body, run.where, run)
+        painted = self._painted(small, body, where, check)
         with torch.no_grad():
-            z = self._latent(torch.from_numpy(small).to(run.where)).float().cpu().numpy()
+            z = self._latent(torch.from_numpy(small).to(where)).float().cpu().numpy()
         residual = (small - painted.twin)[:, self.channels]
         heat = self._heat(small, body, painted)
         twin, proposed = (np.clip(v, 0, 1) for v in (painted.twin, painted.proposed))
@@ -366,7 +370,7 @@ class AutoPaint(Method):
         """
         small, body = self.prepare(x.detach().cpu().numpy())
         most = None if rounds is None else int(rounds)
-        painted = self._painted(small, body, x.device, None, most, cut)
+        painted = self._painted(small, body, x.device, NOTHING, most, cut)
         fill, marked = self._fill(x.device), partial(marks.opened, smallest=self.params.smallest)
         found = steps.rounds_of(small, body, painted, fill, self._departs)
         return steps.stages_of(found, self.channels, lambda h: marked(h > self.pixel_threshold_))

@@ -138,8 +138,9 @@ class StRegA(Method):
         return _slices.spot_size(self.params.smallest, int(self.params.side), size)
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        found = [self.redrawn(x, run.where) for x in _slices.in_batches(data, run)]
-        seen, brain, z, back = map(np.concatenate, zip(*found))
+        where = run.where
+        seen, brain, z, back = _slices.described(lambda x: self.redrawn(x, where), data, run)
+        brain = brain > 0
         size, heat = (data.shape[1], data.shape[2]), self._heat(seen - back, brain)
         yield Embedding(rows=data.rows, name="latent", z=z)
         yield AnomalyMaps(
