@@ -147,7 +147,9 @@ def served(home: Path) -> Iterator[Address]:
 
 
 def train_on_digits(home: Path, dimensions: int, *maps: str) -> str:
-    """Id of a run of principal components on the digits in the workspace, with these maps of it."""
+    """Id of a run of principal components on the digits in the workspace, with these maps of it:
+    the same for the same question, since drawing a map costs more than most tests.
+    """
     from core.data.samples.catalogue import make_sample
     from core.jobs import queue
     from core.workspace.workspace import Workspace
@@ -155,7 +157,9 @@ def train_on_digits(home: Path, dimensions: int, *maps: str) -> str:
     ws = Workspace(home)
     if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
         ws.add(make_sample("digits"), sample=True)
-    asked = queue.train(ws, "digits", "pca", {"dimensions": dimensions})
+    asked = queue.train(
+        ws, "digits", "pca", {"dimensions": dimensions}, token=f"digits-{dimensions}"
+    )
     trained = queue.wait(ws, asked.id, timeout=500)
     for how in maps:
         made = queue.derive(ws, "map", trained.id, {"how": how, "dims": 2})

@@ -70,14 +70,15 @@ def looks(page: Any) -> list[tuple[str, str]]:
       const {borderColor, opacity} = getComputedStyle(i);
       return [borderColor, opacity];
     })"""
-    before = -1
+    before, seen = -1, []
     for _ in range(100):
         found = page.locator(PICTURES).evaluate_all(read)
         if found and len(found) == before:
             return [(colour, opacity) for colour, opacity in found]
         before = len(found)
+        seen.append(before)
         page.wait_for_timeout(100)
-    raise AssertionError("the pictures on the map do not come to rest")
+    raise AssertionError(f"the pictures on the map do not come to rest: {seen}")
 
 
 def zoom_in(page: Any) -> None:
@@ -93,7 +94,10 @@ def zoom_in(page: Any) -> None:
         before = page.evaluate(near)
         page.mouse.wheel(0, -120)
         page.wait_for_function(f"before => ({near})() !== before", arg=before)
-        page.wait_for_timeout(200)
+        for _ in range(8):  # a busy machine draws them late, and one more turn goes past them
+            page.wait_for_timeout(100)
+            if page.locator(PICTURES).count():
+                break
     assert page.locator(PICTURES).count()
 
 
