@@ -157,12 +157,14 @@ def app(
         )
     _need_map(plain_map)
     settings = Settings()
-    if settings.projects:  # its log, and the hold of the one server; projects have workspaces
+    if settings.projects:  # its log, and the holds of its servers; projects have workspaces
         os.environ["LIGHTBOX_HOME"] = str(settings.projects / "_server")
     ws = workspace()
     made = secrets.token_urlsafe(24) if token and not shared else ""
     address = f"http://{_as_in_address(host)}:{port}" + (f"/?token={made}" if made else "")
-    held = _alone(ws, address, lambda: _free(host, port))
+    # each server of shared projects has a port, and reads anew what another one has changed
+    hold = f"server-{port}" if shared else "server"
+    held = _alone(ws, address, lambda: _free(host, port), hold)
     hosts = [*OWN_NAMES, *(h.strip() for h in settings.hosts.split(",") if h.strip())]
     entry = Path(__file__).parents[1] / "server.py"
     flags = {
@@ -263,16 +265,18 @@ def _need_map(plain_map: bool) -> None:
         )
 
 
-def _alone(ws: Any, address: str, check: Callable[[], None] = lambda: None) -> Any:
-    """The hold of the one server on a workspace, after `check`. UserError naming the other where
-    there is one: each would miss what is decided in the other.
+def _alone(
+    ws: Any, address: str, check: Callable[[], None] = lambda: None, name: str = "server"
+) -> Any:
+    """The hold called `name` of the one server on a workspace, after `check`. UserError naming the
+    other where there is one: a browser would have two tokens, and `lightbox screen` two screens.
     """
     import json
 
     from core.io.files import write_json
     from core.io.locks import hold_lock
 
-    held, facts = hold_lock(ws.home / "server.lock"), ws.home / "server.json"
+    held, facts = hold_lock(ws.home / f"{name}.lock"), ws.home / f"{name}.json"
     if held is None:
         try:
             other = json.loads(facts.read_text())

@@ -6,6 +6,7 @@ import shutil
 import ssl
 import subprocess
 import time
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -21,14 +22,12 @@ pytestmark = pytest.mark.browser
 __all__ = ["browser"]  # a fixture
 
 
-@pytest.fixture(scope="module")
-def behind_nginx(tmp_path_factory):
+def certified(folder):
+    """Path of nginx, with a certificate for localhost in `folder`; skips where either cannot be."""
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     openssl = shutil.which("openssl")
     if not nginx or not openssl or chromium() is None:
         pytest.skip("No nginx, openssl or Chromium here (Debian: apt-get install nginx-light).")
-    folder = tmp_path_factory.mktemp("nginx")
-    plain, tls, app = _free_port(), _free_port(), _free_port()
     certificate = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
     named = "-addext subjectAltName=DNS:localhost -keyout tls.key -out tls.pem"
     subprocess.run(
@@ -37,6 +36,12 @@ def behind_nginx(tmp_path_factory):
         check=True,
         capture_output=True,
     )
+    return nginx
+
+
+def configure(folder, more):
+    """Write docs/deploy/nginx.conf into `folder` for this machine; gives its ports (TLS, plain)."""
+    plain, tls = _free_port(), _free_port()
     text = (DEPLOY / "nginx.conf").read_text()
     for old, new in {
         "events {}": f"pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}",
@@ -47,11 +52,39 @@ def behind_nginx(tmp_path_factory):
         "listen 443 ssl;": f"listen 127.0.0.1:{tls} ssl;",
         "lightbox.example.org": "localhost",
         "/etc/lightbox/": f"{folder}/",
-        "127.0.0.1:8501": f"127.0.0.1:{app}",
+        **more,
     }.items():
         assert old in text
         text = text.replace(old, new)
     (folder / "nginx.conf").write_text(text)
+    return tls, plain
+
+
+@contextmanager
+def running(nginx, folder, ports):
+    """Nginx with the configuration in `folder`: its addresses (TLS, plain)."""
+    tls, plain = ports
+    ran = subprocess.Popen([nginx, "-c", folder / "nginx.conf", "-g", "daemon off;"])
+    try:
+        for _ in range(100):
+            if ran.poll() is not None:
+                pytest.fail((folder / "error.log").read_text())
+            try:
+                httpx.get(f"http://127.0.0.1:{plain}/")
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield f"https://localhost:{tls}", f"http://localhost:{plain}"
+    finally:
+        ran.terminate()
+        ran.wait(20)
+
+
+@pytest.fixture(scope="module")
+def behind_nginx(tmp_path_factory):
+    folder, app = tmp_path_factory.mktemp("nginx"), _free_port()
+    nginx = certified(folder)
+    tls, plain = configure(folder, {"127.0.0.1:8501": f"127.0.0.1:{app}"})
     people = Register(folder / "projects")
     people.add_project("lung", "Lung screening")
     people.set_role("lung", ANA, "owner")
@@ -72,21 +105,11 @@ def behind_nginx(tmp_path_factory):
             "LIGHTBOX_SECRETS": str(folder / "secrets.toml"),
             "LIGHTBOX_HOSTS": "localhost",
         }
-        with serving(env, folder / "app.log", port=app):
-            ran = subprocess.Popen([nginx, "-c", folder / "nginx.conf", "-g", "daemon off;"])
-            try:
-                for _ in range(100):
-                    if ran.poll() is not None:
-                        pytest.fail((folder / "error.log").read_text())
-                    try:
-                        httpx.get(f"http://127.0.0.1:{plain}/")
-                        break
-                    except httpx.TransportError:
-                        time.sleep(0.1)
-                yield f"https://localhost:{tls}", f"http://localhost:{plain}", folder / "tls.pem"
-            finally:
-                ran.terminate()
-                ran.wait(20)
+        with (
+            serving(env, folder / "app.log", port=app),
+            running(nginx, folder, (tls, plain)) as (safe, moved),
+        ):
+            yield safe, moved, folder / "tls.pem"
 
 
 def test_a_page_is_reached_by_tls_alone_and_after_signing_in(behind_nginx, browser, tmp_path):
