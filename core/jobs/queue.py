@@ -73,7 +73,7 @@ def train(
     UserError when the method is unknown, the data or the earlier run does not fit, or a parameter
     is out of its bounds.
     """
-    id = _new_id()
+    id = new_id()
     ws.permit("train", f"run {id}: {_method_word(method)} on dataset {ws.entry(dataset)['id']}")
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
@@ -144,7 +144,7 @@ def train(
         ):
             ensure_supervisor(ws)
             return same[0]
-        return _submit(
+        return submit(
             ws,
             Job(
                 id=id,
@@ -169,7 +169,7 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
     The result is a run of its own on that dataset. UserError when the run is not done or was
     itself applied, its method describes only its own data, or the data does not fit.
     """
-    id = _new_id()
+    id = new_id()
     ws.permit(
         "train", f"run {id}: run {ws.job(run).id} applied to dataset {ws.entry(dataset)['id']}"
     )
@@ -187,7 +187,7 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
         for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
             ensure_supervisor(ws)
             return job
-        return _submit(
+        return submit(
             ws,
             Job(
                 id=id,
@@ -228,7 +228,7 @@ def import_data(
     UserError when there is nothing at `path` or the name is taken; what is inside is looked at by
     the job. Who is signed in is who accepted the data, whatever the options say.
     """
-    id = _new_id()
+    id = new_id()
     ws.permit("data", f"import {id}")
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
@@ -246,7 +246,7 @@ def import_data(
     except BaseException:
         remove(folder)
         raise
-    return _submit(ws, job)
+    return submit(ws, job)
 
 
 def unfinished_imports(ws: Workspace) -> list[Job]:
@@ -287,10 +287,10 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
             return job
         if kind == "map":
             find_artifact(ws, base.id, Embedding, spec.get("artifact"))
-        return _submit(
+        return submit(
             ws,
             Job(
-                id=_new_id(),
+                id=new_id(),
                 kind=kind,
                 dataset=base.dataset,
                 method=base.method,
@@ -345,11 +345,12 @@ def _method_word(method: str) -> str:
     return method if method_class(method) else "an unknown method"
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """Return an id that no job has."""
     return uuid.uuid4().hex[:10]
 
 
-def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) -> Job:
+def submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) -> Job:
     """Make the job's folder, keep the named rows there (groups may change later), and hand it to
     the supervisor.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from core.errors import UserError
 from core.settings import Settings
 from core.training.loader import MEMORY_LIMIT, row_bytes
-from core.workspace.catalogue import Job
+from core.workspace.catalogue import EVIDENCE, Job
 from core.workspace.workspace import Workspace
 
 BASE = 1 << 30  # bytes that libraries, a network and its optimiser take
@@ -36,7 +36,7 @@ def estimate_needs(ws: Workspace, job: Job, gpus_there: bool) -> Needs:
     follows from the rule by which training keeps samples (`core.training.loader`): all of them as
     stored up to 2 GiB, larger data is read from disk.
     """
-    trains = job.kind == "train"
+    trains = job.kind in ("train", EVIDENCE)
     wants_gpu = trains and (job.device == "cuda" or (job.device != "cpu" and gpus_there))
     return Needs(
         max(Settings().job_cpus, job.processes) if trains else 1,

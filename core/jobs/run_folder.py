@@ -11,7 +11,7 @@ import numpy as np
 from core.artifacts import Artifact, Model
 from core.errors import UserError
 from core.io import checksums
-from core.io.files import publish, remove
+from core.io.files import make_folder, publish, remove
 from core.workspace.catalogue import Job
 from core.workspace.import_request import drop_request
 from core.workspace.workspace import Workspace
@@ -23,6 +23,7 @@ def save_artifacts(folder: Path, artifacts: Iterable[Artifact]) -> None:
     """
     tmp = folder / "artifacts.tmp"
     remove(tmp)
+    make_folder(tmp)
     for artifact in artifacts:
         artifact.save(tmp / artifact.slug)
     checksums.write_manifest(tmp)

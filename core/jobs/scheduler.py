@@ -22,9 +22,10 @@ from core.jobs.engines import CPU, LOCAL, LOOK, Engine
 from core.jobs.standby import newest_code_time
 from core.settings import Settings
 from core.workspace import records
-from core.workspace.catalogue import PATIENT, Job
+from core.workspace.catalogue import EVIDENCE, PATIENT, Job
 from core.workspace.workspace import Workspace
 
+HEAVY = ("train", EVIDENCE)  # the kinds of jobs of which one at a time has a lane
 GRACE = 10.0  # seconds between asking a worker to stop and killing it
 
 
@@ -130,7 +131,9 @@ def plan_handovers(
 
 
 def _queue(job: Job) -> str:
-    return job.kind if job.kind in ("train", "import") else "light"
+    if job.kind in HEAVY:
+        return "train"
+    return job.kind if job.kind == "import" else "light"
 
 
 def _engine(job: Job) -> Engine:
@@ -146,7 +149,7 @@ def _choose_lanes(job: Job, cards: list[str], free: dict[str, int]) -> list[str]
     """Return what a job takes up: "import", "light", "cpu", or the numbers of cards, one for each
     of its processes, free ones where there are.
     """
-    if job.kind != "train":
+    if job.kind not in HEAVY:
         return ["import" if job.kind == "import" else "light"]
     if job.device == "cpu" or not cards:
         return [CPU]

@@ -30,7 +30,7 @@ from core.settings import Settings
 from core.training.fit import describe_origin, fit_along, fit_and_apply
 from core.training.ranks import Ranks
 from core.training.run import Run
-from core.workspace.catalogue import Job
+from core.workspace.catalogue import EVIDENCE, Job
 from core.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -263,6 +263,12 @@ def _open_model(ws: Workspace, run: str) -> Model | None:
         return None
 
 
+def _measure_card(ws: Workspace, job: Job, tell: Reporter) -> None:
+    from core.jobs.evidence_jobs import run_benchmark  # that module asks for jobs
+
+    run_benchmark(ws, job, tell)
+
+
 TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {
     "train": train,
     "map": make_map,
@@ -273,4 +279,5 @@ TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {
     "measure": measure_run,
     "import": import_data,
     "apply": apply_model,
+    EVIDENCE: _measure_card,
 }

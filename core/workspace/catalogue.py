@@ -95,13 +95,14 @@ _jobs = Table(
 
 
 # kinds of job that make something from a finished run
+EVIDENCE = "benchmark"  # the kind of jobs that measure a card again; they have no dataset
 DERIVED = ("map", "explain", "measure", "counterfactual", "concept", "steer")
 
 
 @dataclass(frozen=True)
 class Job:
     """One row of the queue. `kind` is import, train, apply (of the model of `on_run` to `dataset`),
-    one of DERIVED; times are seconds since the epoch; `seconds` is compute time so far.
+    one of DERIVED, EVIDENCE; times are seconds since the epoch; `seconds` is compute time so far.
 
     `born` tells the very process `pid` from a later one of that number, `lane` where it computes,
     `version` by which Lightbox, `place` its turn; of the jobs with one `token` there is one only.

@@ -100,10 +100,10 @@ def test_a_stored_benchmark_is_printed_and_an_unknown_one_refused():
 
 @pytest.mark.parametrize("id", [*methods(), "robustness_index", "class_separability"])
 def test_every_method_has_a_benchmark_and_its_stored_result(id):
-    from app.commands.evidence import benches
     from core.evidence import load_evidence
+    from core.jobs.evidence_jobs import find_benchmarks
 
-    assert id in benches()
+    assert id in find_benchmarks()
     found = load_evidence(id)
     assert found is not None
     assert found["tables"]
