@@ -121,7 +121,7 @@ def rank(ids: list[str], data: Dataset) -> list[str]:
     of their rivals on data like this before those not measured on such, and these before those
     behind; then by the share of data on which they are ahead, then by time.
     """
-    like = _like(str(state.workspace().home), data.hash, data.name)
+    like = measured_like(data)
 
     def key(id: str) -> tuple[float, int, float, float, str]:
         kind = methods()[id]
@@ -130,6 +130,11 @@ def rank(ids: list[str], data: Dataset) -> list[str]:
         return first, -stands.like, -stands.share, _seconds(kind, data), id
 
     return sorted(ids, key=key)
+
+
+def measured_like(data: Dataset) -> str:
+    """Return how benchmarks call the data that `data` is like, "" where none is."""
+    return _like(str(state.workspace().home), data.hash, data.name)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -152,7 +157,7 @@ def _card(id: str, data: Dataset, chosen: bool) -> None:
         if tables
         else "not measured against rivals"
     )
-    like = measure_standing(kind, _like(str(state.workspace().home), data.hash, data.name)).like
+    like = measure_standing(kind, measured_like(data)).like
     said += {1: ", and on data like this", 0: "", -1: "; behind them on data like this"}[like]
     values = preset(kind, next(iter(kind.presets)), cases(kind, data))
     time = text.duration(estimate(state.workspace(), kind, values, data).seconds)

@@ -33,10 +33,11 @@ def start(kind: type[Method], data: Dataset) -> None:
             f" {text.explain(text.label(about.sections.get('Do not use when', ''), 400))}"
         )
     if found and found["tables"]:
-        st.caption(
-            ":material/straighten: Measured here: "
-            + text.explain(text.label(found["tables"][0]["verdict"], 300))
-        )
+        like = method_choice.measured_like(data)
+        tables = [t for t in found["tables"] if like and t["data"].startswith(like)]
+        table = (tables or found["tables"])[0]
+        words = f"Measured on {table['data']}: {table['verdict']}"
+        st.caption(f":material/straighten: {text.explain(text.label(words, 300))}")
     ws = state.workspace()
     if allowed.refuse("train"):
         return

@@ -68,7 +68,7 @@ def test_methods_are_ranked_by_what_was_measured(page, monkeypatch):
         "ear": Standing(1, 0.1),
     }
     monkeypatch.setattr(method_choice, "measure_standing", lambda kind, like: stands[kind.id])
-    monkeypatch.setattr(method_choice, "_like", lambda home, hash, name: "")
+    monkeypatch.setattr(method_choice, "measured_like", lambda data: "")
     monkeypatch.setattr(method_choice, "_seconds", lambda kind, data: 1.0 + (kind.id == "swav"))
     for kind in methods().values():
         monkeypatch.setattr(kind, "suggested_for", {})
