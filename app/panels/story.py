@@ -86,7 +86,7 @@ def edit(pins: list[story.Pin]) -> None:
     ws = state.workspace()
     for i, pin in enumerate(pins):
         with st.container(border=True, key=f"drawn-{pin.id}"):
-            left, middle, right = st.columns([2, 5, 1], vertical_alignment="center")
+            left, middle, right = st.columns([2, 4.3, 1.4], vertical_alignment="center")
             left.image(
                 story.picture_path(ws, pin.id).read_bytes(),
                 width="stretch",

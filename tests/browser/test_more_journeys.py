@@ -1,5 +1,5 @@
 """Further journeys on the digits: an island gets a name and leaves as CSV, a path between two
-cases, a presentation, a closed tab.
+cases, a presentation. (A closed tab: tests/browser/test_real_journeys.py.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from core.data.samples.catalogue import make_sample
 from core.jobs import queue
 from core.workspace.workspace import Workspace
-from tests.browser.conftest import choose_method, go, loop_around, settled
+from tests.browser.conftest import go, loop_around, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
@@ -150,26 +150,3 @@ def test_pinned_views_are_ordered_presented_and_taken_away(
     assert (tmp_path / "story.html").stat().st_size < 25 << 20
     assert made.locator("img").count() > 0
     made.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-
-
-def test_a_run_goes_on_when_the_tab_is_closed_and_can_be_cancelled(
-    page: Any, digits: str, shot: Any
-) -> None:
-    page.goto(digits)
-    settled(page)
-    go(page, "Train")
-    choose_method(page, "Variational autoencoder")
-    page.get_by_role("spinbutton", name="epochs").fill("2000")
-    page.get_by_role("spinbutton", name="epochs").press("Tab")
-    settled(page)
-    page.get_by_role("button", name=re.compile(r"\bTrain( ·|$)")).click()
-    page.get_by_role("button", name="Cancel").wait_for()
-    page.goto("about:blank")
-    page.wait_for_timeout(2000)
-    page.goto(digits)
-    settled(page)
-    go(page, "Runs")
-    page.get_by_text(re.compile(r"Learning: \d+ %")).first.wait_for(timeout=180_000)
-    shot("25-still-running")
-    page.get_by_role("button", name="Cancel").first.click()
-    page.get_by_text(re.compile("cancelled")).first.wait_for(timeout=180_000, state="attached")
