@@ -74,7 +74,7 @@ def test_rows_that_are_taken_apart_come_together_again(rows: int, size: int) -> 
 
 def test_what_cannot_be_shared_is_refused_in_a_sentence(ws: Workspace) -> None:
     for method, many, words in (
-        ("dirichlet_vae", 2, "looks across the batch"),
+        ("dirichlet_vae", 2, "would not be sure to learn the same"),
         ("pca", 2, "does not train in batches"),
         ("fragile", 0, "at least one process, not 0"),
         ("fragile", 1000, r"need as many \w+s; this machine has"),

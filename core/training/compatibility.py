@@ -61,8 +61,8 @@ def why_not_shared(kind: type[Method]) -> str | None:
         return f"{kind.title} does not train in batches, so only one process can compute it."
     if not kind.shares_batches:
         return (
-            f"{kind.title} looks across the batch in a way that several processes do not share, so"
-            " only one can train it; leave --processes out."
+            f"{kind.title} would not be sure to learn the same by several processes, so only one"
+            " can train it."
         )
     return None
 

@@ -75,6 +75,23 @@ def test_the_training_form_asks_only_what_this_data_and_this_machine_have_a_use_
     assert "volumes" not in asked, "digits are pictures"
 
 
+@pytest.mark.parametrize("cards", [["0"], ["0", "1"]])
+def test_several_gpus_are_offered_where_there_are_some(full, monkeypatch, cards):
+    from app.panels import train_form
+    from core.method import Method
+
+    monkeypatch.setenv("LIGHTBOX_HOME", str(full))
+    monkeypatch.setattr(train_form, "gpu_here", lambda: True)
+    monkeypatch.setattr(train_form, "_cards", lambda: cards)
+    monkeypatch.setattr(Method, "shares_batches", True)
+    at = opened("train")
+    assert not at.exception
+    asked = {box.label: box for box in at.main.number_input}
+    assert ("GPUs" in asked) == (len(cards) > 1)
+    if len(cards) > 1:
+        assert (asked["GPUs"].value, asked["GPUs"].max) == (1, 2)
+
+
 def test_two_runs_of_a_long_name_read_differently_where_they_are_chosen():
     from app import navigation, text
 

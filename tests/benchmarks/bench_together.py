@@ -1,4 +1,5 @@
-"""One run trained by one process and by two together (`core.training.ranks`): seconds a step.
+"""One run trained by one process and by two together (`core.training.ranks`): milliseconds a step,
+on the clock and of processor time, that of all processes together.
 
 `python -m tests.benchmarks.bench_together`; with arguments METHOD SIDE RANK SIZE THREADS FOLDER it
 is one of the processes.
@@ -44,13 +45,13 @@ def small_digits(side: int) -> Dataset:
     return enlarged(data, side // 8) if side > 8 else data
 
 
-def one_process(method: str, side: int, ranks: Ranks) -> float:
-    """Median seconds a step, of batches of 64, in this process."""
-    kind, at = methods()[method], list[float]()
+def one_process(method: str, side: int, ranks: Ranks) -> np.ndarray:
+    """Median seconds of a step of batches of 64 in this process: on the clock, processor time."""
+    kind, at = methods()[method], list[tuple[float, float]]()
 
     def report(step: int, total: int, scalars: dict[str, Any]) -> None:
         if "loss" in scalars:  # not where measures are looked at, which the first alone does
-            at.append(time.perf_counter())
+            at.append((time.perf_counter(), time.process_time()))
 
     run = Run(device="cpu", ranks=ranks, report_to=report, stop=lambda: len(at) >= WARM + STEPS)
     params = check_params(kind, {"epochs": 20, "batch_size": 64})
@@ -58,11 +59,11 @@ def one_process(method: str, side: int, ranks: Ranks) -> float:
         fit_along(kind, params, small_digits(side), run)
     except Cancelled:
         ranks.leave()
-    return float(np.median(np.diff(at[WARM:])))
+    return np.median(np.diff(at[WARM:], axis=0), axis=0)
 
 
-def measured(method: str, side: int, size: int, threads: int) -> float:
-    """Seconds a step of `size` processes."""
+def measured(method: str, side: int, size: int, threads: int) -> np.ndarray:
+    """What `one_process` gives, the clock of the first of `size` and the time of all."""
     with tempfile.TemporaryDirectory() as folder:
         given = [method, str(side), "{}", str(size), str(threads), folder]
         env = environment(OMP_NUM_THREADS=str(threads))
@@ -75,22 +76,20 @@ def measured(method: str, side: int, size: int, threads: int) -> float:
             for rank in range(size)
         ]
         assert [one.wait() for one in several] == [0] * size
-        return float((Path(folder) / "seconds").read_text())
+        found = np.array([np.loadtxt(Path(folder) / str(rank)) for rank in range(size)])
+        return np.array([found[0, 0], found[:, 1].sum()])
 
 
 def main() -> None:
-    """Print all, twice in turn and the least, since other work may run beside."""
+    """Print all."""
     for method, side in CASES:
-        took = {shape: 1e9 for shape in SHAPES}
-        for _ in range(2):
-            for shape in SHAPES:
-                took[shape] = min(took[shape], measured(method, side, *shape))
-        words = [
-            f"{size} process{'es' if size > 1 else ''} of {threads} thread"
-            f"{'s' if threads > 1 else ''} {1000 * took[size, threads]:.1f} ms"
-            for size, threads in SHAPES
-        ]
-        print(f"{method}, {side} x {side}, a step of 64: {'; '.join(words)}", flush=True)
+        for size, threads in SHAPES:
+            clock, work = 1000 * measured(method, side, size, threads)
+            print(
+                f"{method}, {side} x {side}: processes {size}, threads of each {threads}:"
+                f" {clock:.1f} ms, processor time {work:.1f} ms",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
@@ -98,7 +97,6 @@ if __name__ == "__main__":
         method, side, rank, size, threads, folder = sys.argv[1:]
         meeting = Path(folder) / "meeting"
         found = one_process(method, int(side), Ranks(int(rank), int(size), meeting))
-        if rank == "0":
-            (Path(folder) / "seconds").write_text(str(found))
+        np.savetxt(Path(folder) / rank, found)
     else:
         main()
