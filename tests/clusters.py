@@ -24,7 +24,7 @@ from ray.cluster_utils import Cluster
 one = dict(memory=3 << 30, object_store_memory=80_000_000, include_dashboard=False,
            node_ip_address="127.0.0.1")
 cluster = Cluster()
-nodes = [cluster.add_node(num_cpus=cpus, **one) for cpus in (0, 1, 1)]
+nodes = [cluster.add_node(num_cpus=cpus, **one) for cpus in (0, *[1] * int(sys.argv[1]))]
 print("address", cluster.address, flush=True)
 for line in sys.stdin:  # the number of a raylet, to be killed, and fetched as init does
     found = [n for n in nodes if n.all_processes["raylet"][0].process.pid == int(line)]
@@ -59,8 +59,8 @@ class Nodes:
 
 
 @contextmanager
-def two_nodes() -> Iterator[Nodes]:
-    """Skips where Ray is not installed."""
+def two_nodes(computing: int = 2) -> Iterator[Nodes]:
+    """A cluster of `computing` nodes that compute. Skips where Ray is not installed."""
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed: pip install lightbox[cluster]")
     short = tempfile.mkdtemp(prefix="lb", dir="/tmp")  # paths of sockets have 107 letters at most
@@ -72,7 +72,7 @@ def two_nodes() -> Iterator[Nodes]:
         "OMP_NUM_THREADS": "1",
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", START],
+        [sys.executable, "-c", START, str(computing)],
         env=os.environ | env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -257,3 +257,23 @@ def test_another_kind_of_machine_gives_nothing(monkeypatch):
     monkeypatch.setattr(sharing.time, "sleep", lambda seconds: None)
     given = ((1, ("other",), {}), "x", [None], lambda common: None, lambda opened, sent: sent, 3)
     assert sharing.do_part(*given) is None
+
+
+def test_nothing_more_is_sent_while_a_job_of_anybody_waits(monkeypatch):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    clock, found, ray, waits = [0.0], {}, Inline(1), [False]
+    monkeypatch.setattr(sharing.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(sharing, "connect", lambda: ray)
+    monkeypatch.setattr(sharing, "somebody_waits", lambda ray: waits[0])
+    sent = []
+
+    def report(done):
+        waits[0] = 0.1 <= done < 0.6
+        if waits[0]:
+            sent.append(ray.sent)
+
+    with helped_by(sharing.Sharing()):
+        do(squares(400, clock, 0.3, 0, found), lambda: None, report)
+    assert found == {i: i * i for i in range(400)}
+    assert sent[2] == sent[-1] > 0
+    assert ray.sent > sent[-1], "and on it goes once nobody waits"

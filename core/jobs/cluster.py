@@ -31,13 +31,13 @@ from core.io.files import make_folder, write_json
 from core.jobs.attempt_guard import MARK
 from core.jobs.cluster_node import ENDING, Place
 from core.jobs.resources import Needs, estimate_needs
+from core.jobs.turns import GPU, NAMESPACE, ask_turns
 from core.settings import Settings
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
 AUTO = "ray"  # the cluster of this machine
 SAID = Path("log") / "cluster.json"  # why the cluster cannot be used now, for the pages
-NAMESPACE = "lightbox"
 REACH = 3.0  # seconds in which a cluster has to take a connection
 AGAIN = 5.0  # seconds between two tries to connect
 ASK = 0.5  # seconds between two questions to a place
@@ -56,6 +56,7 @@ class Cluster:
         self._attempts: dict[str, _Attempt] = {}  # by `Job.born`
         self._next_try = 0.0
         self._said = ""
+        self._held: set[str] = set()  # lanes in which a job of ours was without its place
 
     # -- the connection ----------------------------------------------------------------------------
     def look_after(self, ws: Workspace) -> None:
@@ -134,6 +135,31 @@ class Cluster:
 
     def _needs(self, ws: Workspace, job: Job) -> Needs:
         return estimate_needs(ws, job, any(n["Resources"].get("GPU") for n in self._nodes()))
+
+    def in_turn(self, starts: list[tuple[Job, str]], running: list[Job]) -> list[tuple[Job, str]]:
+        """Return which of the jobs that would be handed over now are: those in whose lane it is the
+        turn of this project, see `core.jobs.turns`, and imports, which run here.
+        """
+        if self._ray is None or self._ws is None:
+            return starts
+        unplaced = {self._lane(job) for job in running if self.waits(job)}
+        lanes = {job.id: self._lane(job) for job, _ in starts if job.kind != "import"}
+        wants, placed = unplaced | set(lanes.values()), self._held - unplaced
+        if not wants and not placed:
+            return starts
+        told = ask_turns(self._ray, str(self._ws.home), sorted(wants), sorted(placed))
+        free = set() if told is None else set(told) - unplaced
+        now = [(job, lane) for job, lane in starts if lanes.get(job.id, "") in free | {""}]
+        if told is not None:
+            self._held = unplaced | {lanes[job.id] for job, _ in now if job.id in lanes}
+        return now
+
+    def _lane(self, job: Job) -> str:
+        """Return the line a job waits in, here and among projects."""
+        gpus = job.device == "cuda" or any(n["Resources"].get("GPU") for n in self._nodes())
+        if job.kind != "train":
+            return "all else"
+        return GPU if job.device != "cpu" and gpus else "train"
 
     def waits(self, job: Job) -> bool:
         """Whether the job has been handed over and has no place yet."""

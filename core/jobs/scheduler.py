@@ -72,7 +72,8 @@ def _serve(ws: Workspace) -> bool:
             _stop_worker(job, stopping)
         if on_cluster:
             CLUSTER.ready()
-            starts = plan_handovers(waiting, running, {j.id for j in running if _waits(j)})
+            unplaced = {j.id for j in running if _waits(j)}
+            starts = CLUSTER.in_turn(plan_handovers(waiting, running, unplaced), running)
         else:
             starts = plan_starts(waiting, running, cards, settings.light_jobs)
         for job, lane in starts:

@@ -29,6 +29,7 @@ from core import __version__
 from core.children import environment
 from core.io.shared_work import Work, helped_by
 from core.jobs.cluster_node import CLUSTER_AT
+from core.jobs.turns import somebody_waits
 
 START = 6.0  # seconds until a process of the cluster has imported what computes
 RATE = 100e6  # bytes a second between two machines: a network of one gigabit
@@ -98,9 +99,13 @@ class Sharing:
         return self._ray
 
     def _room(self) -> int:
-        """How many processes as this one the cluster has room for now."""
+        """How many processes as this one the cluster has room for now; none where a job waits for
+        its place, whose room that is.
+        """
         ray = self._connected()
-        return 0 if ray is None else int(ray.available_resources().get("CPU", 0) // threads())
+        if ray is None or somebody_waits(ray):
+            return 0
+        return int(ray.available_resources().get("CPU", 0) // threads())
 
     def _share(self, work: Work, done: int, pace: Pace, check: Check, report: Report) -> None:
         """Do the units from `done` on, with the cluster."""
@@ -184,7 +189,9 @@ class _Sharing:
         """See how many parts may be under way at once."""
         if time.monotonic() - self.looked > LOOK:
             self.looked = time.monotonic()
-            if room := self.sharing._room():
+            if somebody_waits(self.ray):
+                self.width = 0  # what is under way ends within seconds, and its room is free
+            elif room := self.sharing._room():
                 self.width = len(self.flying) + AHEAD * room
 
     def _do_one_here(self) -> None:
