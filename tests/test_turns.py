@@ -72,12 +72,13 @@ def test_on_a_cluster_one_job_does_not_wait_for_a_long_queue_of_another_project(
             ahead = [id for id in many if long.job(id).status == "done"]
             print(f"{len(ahead)} of {len(many)} were done before")
             assert len(ahead) <= 3
-            for id in many:
-                assert queue.wait(long, id, timeout=240).status == "done"
-            ends = [long.job(id).finished for id in many]
-            assert max(ends) > short.job(one).finished
             begins = [long.job(id).started for id in many]
-            assert begins == sorted(begins), "in order within a project"
+            handed = [at for at in begins if at is not None]
+            assert begins[: len(handed)] == sorted(handed), "in order within a project"
+            for id in many:
+                queue.cancel(long, id)
+            for id in many:
+                queue.wait(long, id, timeout=120)
         finally:
             methods.cache_clear()
 

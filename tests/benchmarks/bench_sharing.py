@@ -23,22 +23,22 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 from tests.clusters import two_nodes
 
-TIMES = 4  # how often each digit is there, enlarged, for the heat maps
+LEARNED, MARKED = 240, 600  # pictures that the model of the heat maps learns from, and marks
+EXPLAINED = 500  # digits
 
 
-def enlarged(name: str, times: int) -> Any:
-    """The digits as pictures of 32 x 32, each `times` times."""
+def enlarged(name: str, rows: int) -> Any:
+    """The first `rows` digits as pictures of 32 x 32."""
     digits = make_sample("digits")
-    at = np.tile(np.arange(len(digits)), times)
-    samples = np.asarray(digits.samples[:])[at].repeat(4, -1).repeat(4, -2)
+    samples = np.asarray(digits.samples[:rows]).repeat(4, -1).repeat(4, -2)
     return replace(
-        digits, name=name, samples=samples, table=digits.table.iloc[at].reset_index(drop=True)
+        digits, name=name, samples=samples, table=digits.table.iloc[:rows].reset_index(drop=True)
     )
 
 
 def explain(ws: Workspace, runs: dict[str, str], name: str) -> Job:
     # the same question twice would be answered by the job that was asked it first
-    spec = explain_spec("predicted", ws.dataset("digits").rows)
+    spec = explain_spec("predicted", ws.dataset("digits").rows[:EXPLAINED])
     spec |= {"how": "integrated_gradients", "asked": name}
     return queue.derive(ws, "explain", runs["classifier"], spec)
 
@@ -48,8 +48,8 @@ def apply(ws: Workspace, runs: dict[str, str], name: str) -> Job:
 
 
 WORKS: dict[str, tuple[Callable[[Workspace, dict[str, str], str], Job], int]] = {
-    "explaining, integrated gradients": (explain, 1797),
-    "applying, heat maps of EAR": (apply, 1797 * TIMES),
+    "explaining, integrated gradients": (explain, EXPLAINED),
+    "applying, heat maps of EAR": (apply, MARKED),
 }
 
 
@@ -60,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ws = Workspace(Path(folder) / "ws")
         ws.add(make_sample("digits"), sample=True)
-        ws.add(enlarged("large", 1), sample=True)
+        ws.add(enlarged("large", LEARNED), sample=True)
         runs = {}
         for method, data in (("classifier", "digits"), ("ear", "large")):
             job = queue.wait(ws, queue.train(ws, data, method, {"epochs": 1}).id)
@@ -86,7 +86,7 @@ def main() -> None:
 def measure(
     ws: Workspace, runs: dict[str, str], name: str, rows: dict[str, list[tuple[str, float, Any]]]
 ) -> None:
-    ws.add(enlarged(f"many {name}", TIMES), sample=True)
+    ws.add(enlarged(f"many {name}", MARKED), sample=True)
     for work, (ask, _) in WORKS.items():
         job = queue.wait(ws, ask(ws, runs, name).id)
         assert job.status == "done", job.error
