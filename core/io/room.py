@@ -101,7 +101,7 @@ def require_room(home: Path) -> None:
 
 def used_bytes(home: Path, seconds: float = SECONDS) -> int:
     """Return the bytes of all files below a workspace folder, counted anew after `seconds`. Cost:
-    about 2 s for a million files (a system call each).
+    about 3 s of processor time for a million files (a system call each).
     """
     with _lock:
         at, known = _counted.get(home, (-1e9, 0))

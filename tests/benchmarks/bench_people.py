@@ -23,7 +23,7 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 from tests.benchmarks.bench_growth import slope
 
-PEOPLE, JOBS, FILES = (100, 1_000, 10_000), (100, 1_000, 5_000), (1_000, 10_000, 50_000)
+PEOPLE, JOBS, FILES = (100, 1_000, 10_000), (100, 1_000, 3_000), (1_000, 10_000, 50_000)
 LINES = 10  # of the audit list, a person
 
 
