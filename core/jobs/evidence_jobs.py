@@ -101,7 +101,6 @@ class Measuring:
             if said := why_not_measured(id):
                 raise UserError(said)
         require_train()
-        ws.permit("train", f"benchmarks of {', '.join(self.ids)}")
         reconcile(ws)
         last = self.jobs(ws)
         codes = {id: evidence.code_of(id) for id in self.ids}
@@ -120,9 +119,7 @@ class Measuring:
                 queue.resume(ws, job.id, from_scratch=True)
                 continue
             spec = {"params": {}, "folder": str(self.folder), "code": codes[id]}
-            queue.submit(
-                ws, Job(id=queue.new_id(), kind=EVIDENCE, dataset="", method=id, spec=spec)
-            )
+            queue.measure_card(ws, id, spec)
         queue.ensure_supervisor(ws)
 
     def cancel(self, ws: Workspace) -> int:

@@ -33,7 +33,7 @@ from core.settings import Settings
 from core.training.compatibility import why_not, why_not_chosen, why_not_on
 from core.training.fit import key_of
 from core.workspace import decisions, notes, records, review
-from core.workspace.catalogue import Job, act_on
+from core.workspace.catalogue import EVIDENCE, Job, act_on
 from core.workspace.import_request import REQUEST, write_request
 from core.workspace.workspace import Workspace
 
@@ -73,7 +73,7 @@ def train(
     UserError when the method is unknown, the data or the earlier run does not fit, or a parameter
     is out of its bounds.
     """
-    id = new_id()
+    id = _new_id()
     ws.permit("train", f"run {id}: {_method_word(method)} on dataset {ws.entry(dataset)['id']}")
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
@@ -144,7 +144,7 @@ def train(
         ):
             ensure_supervisor(ws)
             return same[0]
-        return submit(
+        return _submit(
             ws,
             Job(
                 id=id,
@@ -169,7 +169,7 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
     The result is a run of its own on that dataset. UserError when the run is not done or was
     itself applied, its method describes only its own data, or the data does not fit.
     """
-    id = new_id()
+    id = _new_id()
     ws.permit(
         "train", f"run {id}: run {ws.job(run).id} applied to dataset {ws.entry(dataset)['id']}"
     )
@@ -187,7 +187,7 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
         for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
             ensure_supervisor(ws)
             return job
-        return submit(
+        return _submit(
             ws,
             Job(
                 id=id,
@@ -228,7 +228,7 @@ def import_data(
     UserError when there is nothing at `path` or the name is taken; what is inside is looked at by
     the job. Who is signed in is who accepted the data, whatever the options say.
     """
-    id = new_id()
+    id = _new_id()
     ws.permit("data", f"import {id}")
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
@@ -246,7 +246,7 @@ def import_data(
     except BaseException:
         remove(folder)
         raise
-    return submit(ws, job)
+    return _submit(ws, job)
 
 
 def unfinished_imports(ws: Workspace) -> list[Job]:
@@ -287,10 +287,10 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
             return job
         if kind == "map":
             find_artifact(ws, base.id, Embedding, spec.get("artifact"))
-        return submit(
+        return _submit(
             ws,
             Job(
-                id=new_id(),
+                id=_new_id(),
                 kind=kind,
                 dataset=base.dataset,
                 method=base.method,
@@ -300,6 +300,12 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
                 seed=seed,
             ),
         )
+
+
+def measure_card(ws: Workspace, method: str, spec: dict[str, Any]) -> Job:
+    """Queue the benchmark of a method's card, see `core.jobs.evidence_jobs`."""
+    ws.permit("train", f"benchmark of {method}")
+    return _submit(ws, Job(_new_id(), EVIDENCE, dataset="", method=method, spec=spec))
 
 
 def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed: int) -> str:
@@ -345,12 +351,12 @@ def _method_word(method: str) -> str:
     return method if method_class(method) else "an unknown method"
 
 
-def new_id() -> str:
+def _new_id() -> str:
     """Return an id that no job has."""
     return uuid.uuid4().hex[:10]
 
 
-def submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) -> Job:
+def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) -> Job:
     """Make the job's folder, keep the named rows there (groups may change later), and hand it to
     the supervisor.
     """
@@ -381,8 +387,11 @@ def ensure_supervisor(ws: Workspace) -> None:
     if not ws.catalogue.jobs(status=["queued", "running"]):
         return
     said = start_supervisor(ws.home)
+    failed: dict[str, Any] = {"status": "failed", "error": said, "finished": time.time()}
     for job in ws.catalogue.jobs(status="queued") if said else ():
-        _fail_queued(ws, job, said)
+        if ws.catalogue.set_job(job.id, only_if="queued", **failed):
+            with suppress(OSError):
+                records.write_record(ws.home, replace(job, **failed))
 
 
 def prepare_worker(ws: Workspace) -> None:
@@ -394,19 +403,10 @@ def prepare_worker(ws: Workspace) -> None:
         request_supervisor(ws.home)
 
 
-def _fail_queued(ws: Workspace, job: Job, error: str) -> None:
-    values: dict[str, Any] = {"status": "failed", "error": error, "finished": time.time()}
-    if ws.catalogue.set_job(job.id, only_if="queued", **values):
-        with suppress(OSError):
-            records.write_record(ws.home, replace(job, **values))
-
-
 def wait(
     ws: Workspace, id: str, tell: Callable[[Job], None] | None = None, timeout: float | None = None
 ) -> Job:
-    """Poll until the job has ended; `tell` gets it at each look. UserError after `timeout`
-    seconds.
-    """
+    """Wait for the job's end; `tell` gets it at each look. UserError after `timeout` seconds."""
     began, pause = time.monotonic(), 0.05
     while True:
         job = ws.job(id)

@@ -247,6 +247,7 @@ CALLS = {
     "workspace.Workspace.list_files": ("data", lambda ws: ws.list_files(CANARY)),
     "queue.train": ("train", lambda ws: queue.train(ws, CANARY, "pca", label=CANARY)),
     "queue.apply": ("train", lambda ws: queue.apply(ws, RUN, CANARY)),
+    "queue.measure_card": ("train", lambda ws: queue.measure_card(ws, "pca", {})),
     "queue.import_data": ("data", lambda ws: queue.import_data(ws, upload(ws).path, CANARY + "2")),
     "queue.discard_import": ("data", lambda ws: queue.discard_import(ws, IMPORT)),
     "queue.derive": (
