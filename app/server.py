@@ -30,7 +30,7 @@ from core.errors import UserError
 from core.io.events import log_event
 from core.io.files import keep_new_files_private
 from core.jobs.starting import release_supervisor
-from core.settings import OWN_NAMES, Settings
+from core.settings import OWN_NAMES, Settings, read_settings
 
 POLICY = "; ".join(
     (
@@ -120,7 +120,7 @@ class StayHome:
         if scope["type"] != "http":
             await refuse(scope, receive, sent, NOT_YOURS)
             return
-        settings = Settings()
+        settings = read_settings()
         if SHARED:
             person = identity.find_person(scope, settings)
             sees = person is not None and monitoring.is_administrator(person.name)
@@ -132,7 +132,7 @@ class StayHome:
 
     async def _serve_person(self, scope: Any, receive: Any, sent: Any, send: Any) -> None:
         """What is asked for, to the person who signed in; else the page that says how to."""
-        settings = Settings()
+        settings = read_settings()
         person = identity.find_person(scope, settings)
         place = identity.client_address(scope, settings)
         try:

@@ -13,7 +13,7 @@ from app.components import allowed, theme
 from core.data.dataset import Dataset
 from core.io.room import look_at_room
 from core.jobs import cluster
-from core.settings import Settings, loopback
+from core.settings import loopback, read_settings
 from core.workspace import review
 from core.workspace.catalogue import Job
 
@@ -86,7 +86,7 @@ def _person() -> None:
                     args=(id,),
                     width="stretch",
                 )
-        if Settings().login == "oidc":
+        if read_settings().login == "oidc":
             st.markdown("[Sign out](/auth/logout)")
     st.caption(f"You are {access.role} here.")
 

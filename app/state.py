@@ -21,7 +21,7 @@ from core.columns import Column, list_columns
 from core.data.dataset import Dataset
 from core.errors import Damaged, user_sentence
 from core.imaging import windowing
-from core.settings import workspace_folder
+from core.settings import read_settings
 from core.workspace import decisions
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -70,7 +70,7 @@ def workspace() -> Workspace:
     """
     people = gate.register()
     if people is None:
-        return _workspace(workspace_folder())
+        return _workspace(str(read_settings().home))
     access = projects.access()
     return _workspace(str(people.folder / access.project)).seen_by(access)
 

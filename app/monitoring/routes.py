@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 from app.monitoring import checks
-from core.settings import Settings
+from core.settings import Settings, read_settings
 
 METRICS, HEALTH = "/lightbox/metrics", "/lightbox/health"
 PATHS = (METRICS, HEALTH)
@@ -35,7 +35,7 @@ def brings_token(scope: Any) -> bool:
 
 def is_administrator(person: str) -> bool:
     """Whether the settings name this person (an e-mail address in small letters)."""
-    named = {one.strip().lower() for one in Settings().admins.split(",")}
+    named = {one.strip().lower() for one in read_settings().admins.split(",")}
     return bool(person) and person in named
 
 

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 from core.io.files import append_line
-from core.settings import Settings
+from core.settings import read_settings
 
 _ID, _WORD = re.compile(r"[a-f0-9]{8,32}"), re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _PROJECT = re.compile(r"[a-z0-9-]{0,40}")
@@ -41,7 +41,7 @@ def log_event(event: str, **facts: str | float | None) -> None:
     unknown = facts.keys() - FACTS.keys() - NUMBERS
     if unknown or not _WORD.fullmatch(event):
         raise ValueError(f"no fact of an event: {sorted(unknown) or event}")
-    place = Settings().events
+    place = read_settings().events
     if place is None:
         return
     now = time.time()

@@ -12,7 +12,7 @@ from typing import Literal
 
 from core.errors import Full, UserError
 from core.io.events import log_event
-from core.settings import Settings
+from core.settings import read_settings
 from core.words import size
 
 Level = Literal["ok", "low", "full"]
@@ -73,13 +73,14 @@ def look_at_room(home: Path, seconds: float = SECONDS) -> Room:
     counted anew after `seconds`, and only where there is a quota.
     """
     disk = shutil.disk_usage(home)
-    quota = int(Settings().quota * 2**30) or None
+    settings = read_settings()
+    quota = int(settings.quota * 2**30) or None
     room = Room(disk.free, disk.total, used_bytes(home, seconds) if quota else None, quota)
     if _levels.get(home, "ok") != room.level:
         log_event(
             "disk",
             level=room.level,
-            project=home.name if Settings().projects else None,
+            project=home.name if settings.projects else None,
             free_bytes=room.free,
             used_bytes=room.used,
             quota_bytes=room.quota,

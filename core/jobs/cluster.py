@@ -32,7 +32,7 @@ from core.jobs.attempt_guard import MARK
 from core.jobs.cluster_node import ENDING, Place
 from core.jobs.resources import Needs, estimate_needs
 from core.jobs.turns import GPU, NAMESPACE, ask_turns
-from core.settings import Settings
+from core.settings import Settings, read_settings
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
@@ -446,7 +446,7 @@ def last_word(home: Path) -> str:
     """Return why the cluster could not be used when the supervisor tried last; "" where it could,
     or where none is wanted.
     """
-    if Settings().engine == "local":
+    if read_settings().engine == "local":
         return ""
     with suppress(OSError, ValueError, KeyError):
         return str(json.loads((home / SAID).read_text())["said"])

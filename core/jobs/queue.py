@@ -29,7 +29,7 @@ from core.jobs.starting import request_supervisor, start_supervisor, supervisor_
 from core.jobs.together import why_not_together
 from core.method import check_params
 from core.registry import method_class, methods
-from core.settings import Settings
+from core.settings import read_settings
 from core.training.compatibility import why_not, why_not_chosen, why_not_on
 from core.training.fit import key_of
 from core.workspace import decisions, notes, records, review
@@ -398,7 +398,7 @@ def prepare_worker(ws: Workspace) -> None:
     """Have a worker wait for what is asked for next; called whenever a page is drawn. Costs next to
     nothing, at most twice a minute a file lock.
     """
-    if Settings().standby and time.monotonic() - _READY.get(ws.home, -1e9) > GET_READY:
+    if read_settings().standby and time.monotonic() - _READY.get(ws.home, -1e9) > GET_READY:
         _READY[ws.home] = time.monotonic()
         request_supervisor(ws.home)
 
